@@ -1,0 +1,73 @@
+"""Files below the storage root: written whole or not at all, read and removed by key."""
+
+import contextlib
+import logging
+import os
+import secrets
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+from typing import IO
+
+from django.conf import settings
+from django.core.files.base import File
+from django.core.files.storage import default_storage
+
+logger = logging.getLogger(__name__)
+
+PUBLIC_ROOT = "/data/"
+
+
+def public_path(key: str) -> str:
+    """Return the path under which clients know `key`, wherever the storage root really is."""
+    return PUBLIC_ROOT + key
+
+
+def publish(key: str, content: IO[bytes]) -> None:
+    """Store `content` under `key`, which must be new. Whoever finds the key finds the whole file."""
+    try:
+        target = Path(default_storage.path(key))
+    except NotImplementedError:
+        # Object stores have no paths; they show an object only once it is complete.
+        default_storage.save(key, File(content))
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    _write_whole(target, content)
+
+
+def _write_whole(target: Path, content: IO[bytes]) -> None:
+    partial = target.with_name(f".{secrets.token_hex(8)}.part")
+    try:
+        with partial.open("xb") as file:
+            shutil.copyfileobj(content, file)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.chmod(settings.FILE_UPLOAD_PERMISSIONS)
+        partial.rename(target)
+    finally:
+        partial.unlink(missing_ok=True)
+    _sync_directory(target.parent)
+
+
+def _sync_directory(directory: Path) -> None:
+    """Make a rename in `directory` survive a power cut, as the row that names the file will."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def discard(keys: Iterable[str]) -> None:
+    """Remove the files that are there. One that cannot be removed is logged, and the others go."""
+    for key in keys:
+        try:
+            default_storage.delete(key)
+        except OSError:
+            logger.exception("A file could not be removed", extra={"key": key})
+
+
+def discard_folder(key: str) -> None:
+    """Remove an empty folder; one that is not empty stays."""
+    with contextlib.suppress(OSError):
+        default_storage.delete(key)

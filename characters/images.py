@@ -1,0 +1,120 @@
+"""A character's photos: adding, listing and removing them."""
+
+import hashlib
+import logging
+import secrets
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import partial
+from io import BytesIO
+from pathlib import Path
+
+from django.db import transaction
+
+from characters import files, photo_names, photos
+from characters.models import Character, TrainingImage
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class SentPhoto:
+    """A file as it was sent: under which name, and where it lies now."""
+
+    name: str
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    filename: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class UploadOutcome:
+    uploaded: list[str] = field(default_factory=list)
+    rejected: list[Refusal] = field(default_factory=list)
+
+
+def image_names(character_id: str) -> list[str]:
+    """Return the names of a character's images, in the order of their arrival."""
+    images = TrainingImage.objects.filter(character_id=character_id).order_by("pk")
+    return list(images.values_list("name", flat=True))
+
+
+def add_photos(character_id: str, sent: Iterable[SentPhoto]) -> UploadOutcome:
+    """Keep each photo that can be trained with. Raises Character.DoesNotExist."""
+    outcome = UploadOutcome()
+    for photo in sent:
+        try:
+            outcome.uploaded.append(add_photo(character_id, photo))
+        except photos.PhotoRefused as refused:
+            outcome.rejected.append(Refusal(photo_names.cleaned(photo.name) or photo.name, str(refused)))
+            logger.info("Photo refused", extra={"character": character_id, "reason": str(refused)})
+    return outcome
+
+
+def add_photo(character_id: str, sent: SentPhoto) -> str:
+    """Keep one photo and return its public name; bytes that the character has already keep the name they have.
+
+    Raises photos.PhotoRefused and Character.DoesNotExist.
+    """
+    with sent.path.open("rb") as file:
+        sha256_as_sent = hashlib.file_digest(file, "sha256").hexdigest()
+    known = TrainingImage.objects.filter(character_id=character_id, sha256_as_sent=sha256_as_sent).first()
+    if known:
+        return known.name
+    photo = photos.accept(sent.path)
+    return _keep(character_id, _image_of(character_id, photo, sha256_as_sent=sha256_as_sent), photo, sent.name)
+
+
+def _image_of(character_id: str, photo: photos.AcceptedPhoto, *, sha256_as_sent: str) -> TrainingImage:
+    sha256 = hashlib.sha256(photo.content).hexdigest()
+    # The random part gives every upload a file of its own, so that removing one never takes the file of its twin.
+    key = f"uploads/{character_id}/{sha256[:32]}-{secrets.token_hex(4)}{photo.extension}"
+    return TrainingImage(
+        character_id=character_id,
+        key=key,
+        sha256_as_sent=sha256_as_sent,
+        sha256=sha256,
+        content_type=photo.content_type,
+        width=photo.width,
+        height=photo.height,
+        bytes=len(photo.content),
+    )
+
+
+def _keep(character_id: str, image: TrainingImage, photo: photos.AcceptedPhoto, sent_as: str) -> str:
+    files.publish(image.key, BytesIO(photo.content))
+    is_kept = False
+    try:
+        kept = _record(character_id, image, wanted=photo_names.public_name(sent_as, photo.extension))
+        is_kept = kept.key == image.key
+    finally:
+        if not is_kept:
+            files.discard([image.key])
+    return kept.name
+
+
+@transaction.atomic
+def _record(character_id: str, image: TrainingImage, *, wanted: str) -> TrainingImage:
+    """Save `image` under a free name and return it, or the image of the same bytes that came first."""
+    # Uploads to one character take turns from here on: two of one file or one name cannot both look before they write,
+    # and none can arrive while the character is being deleted.
+    Character.objects.select_for_update(no_key=True).get(pk=character_id)
+    siblings = TrainingImage.objects.filter(character_id=character_id)
+    twin = siblings.filter(sha256_as_sent=image.sha256_as_sent).first()
+    if twin:
+        return twin
+    image.name = photo_names.free_name(wanted, set(siblings.values_list("name", flat=True)))
+    image.save(force_insert=True)
+    return image
+
+
+@transaction.atomic
+def delete_image(image_id: int) -> None:
+    """Remove an image and its file. Raises TrainingImage.DoesNotExist."""
+    image = TrainingImage.objects.select_for_update().get(pk=image_id)
+    image.delete()
+    transaction.on_commit(partial(files.discard, [image.key]), robust=True)
