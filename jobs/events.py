@@ -1,0 +1,116 @@
+"""What an engine tells while it runs. Framework-free: engines yield these, `jobs.runner` acts on them.
+
+An engine is a generator of events. While it waits it yields `Tick` at least twice a second, so that a cancel, a lost lease or
+a drain is noticed. Closing the generator cancels the work: its `finally` frees whatever it holds and returns only when that is
+gone. It ends with `Finished`, raises `jobs.errors.EngineFailed`, or, when `Controls.is_draining`, simply returns: the job
+then goes back to the queue.
+"""
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+Stage = Literal[
+    "queued",
+    "initializing",
+    "loading_model",
+    "preparing_dataset",
+    "captioning",
+    "training",
+    "sampling",
+    "saving_checkpoint",
+    "exporting",
+]
+LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
+ArtifactType = Literal["sample", "checkpoint", "model", "log", "output"]
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """The engine is alive and has nothing to tell."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Holding:
+    """What must be gone before the slot is free again: a process (`pid`, `start_time`) or prompts on a server."""
+
+    identity: Mapping[str, str | int | float | list[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The engine began to execute the job: it leaves `queued` for `running`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """Where the work is. A field left None keeps its last value.
+
+    `step` counts completed steps, 0 to `total`. `iteration_speed` is steps per second.
+    """
+
+    stage: Stage | None = None
+    step: int | None = None
+    total: int | None = None
+    message: str | None = None
+    loss: float | None = None
+    learning_rate: float | None = None
+    iteration_speed: float | None = None
+    eta_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Log:
+    """A line for the job's log. `event` is a dotted name such as `engine.console`."""
+
+    message: str
+    level: LogLevel = "INFO"
+    event: str = "engine.console"
+    fields: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Artifact:
+    """A whole file at `path`, ready to be published as `name`. The runner copies it; the engine may delete it afterwards."""
+
+    type: ArtifactType
+    name: str
+    path: Path
+    step: int | None = None
+    details: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preview:
+    """A small picture of work in progress, at most some tens of kilobytes."""
+
+    image: bytes
+    content_type: Literal["image/jpeg", "image/png"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finished:
+    """The work is done. `model` is the trained file, where there is one."""
+
+    model: Path | None = None
+    details: Mapping[str, object] = field(default_factory=dict)
+
+
+Event = Tick | Holding | Started | Progress | Log | Artifact | Preview | Finished
+
+
+class Controls:
+    """What the runner asks of a running engine, which looks at it on every turn of its loop."""
+
+    def __init__(self) -> None:
+        self._drain = threading.Event()
+
+    def ask_to_drain(self) -> None:
+        """Ask the engine to save what it has and to return, so that the job can go on elsewhere."""
+        self._drain.set()
+
+    @property
+    def is_draining(self) -> bool:
+        return self._drain.is_set()

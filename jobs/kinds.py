@@ -1,0 +1,105 @@
+"""What a kind of job brings. The apps above register theirs; nothing here knows them."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Generator, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+from jobs.events import Controls, Event, Finished
+from jobs.models import Job, Slot
+from jobs.transitions import Claim
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SlotSpec:
+    """A place for work that a worker of this host can serve. `gpu_host` is where the GPU is."""
+
+    name: str
+    gpu_host: str
+    gpu: str
+    engine: str
+
+
+class Verdict(ABC):
+    """The last step of a successful run: file work first, rows in one transaction, and a way back."""
+
+    @abstractmethod
+    def fields(self) -> dict[str, Any]:
+        """Return what the completed row gets."""
+
+    @abstractmethod
+    def record(self) -> None:
+        """Write the rows that appear with the completed job. Called inside its transaction."""
+
+    @abstractmethod
+    def discard(self) -> None:
+        """Remove the files: the job was cancelled, or somebody else has it."""
+
+
+class PlainVerdict(Verdict):
+    """Nothing beyond the row itself."""
+
+    def fields(self) -> dict[str, Any]:
+        return {}
+
+    def record(self) -> None:
+        pass
+
+    def discard(self) -> None:
+        pass
+
+
+class JobKind(ABC):
+    name: ClassVar[str]
+    id_prefix: ClassVar[str]
+    title: ClassVar[str]
+    claims_per_slot: ClassVar[int] = 1
+    # A kind that queues ahead inside its engine starts when the engine says so.
+    starts_at_claim: ClassVar[bool] = True
+    # An engine that yields nothing for so long is stuck; its worker then stops beating.
+    stall_seconds: ClassVar[float] = 120
+
+    @abstractmethod
+    def slots(self) -> list[SlotSpec]:
+        """Return the slots that a worker of this kind on this host serves, by its settings."""
+
+    @abstractmethod
+    def is_ready(self, slot: Slot) -> bool:
+        """Return within about a second whether the slot's engine would take work now."""
+
+    @abstractmethod
+    def run(self, job: Job, claim: Claim, workspace: Path, controls: Controls) -> Generator[Event, None, None]:
+        """Return the engine's events for this attempt (see `jobs.events`)."""
+
+    @abstractmethod
+    def stop_leftover(self, job: Job) -> bool:
+        """Stop what a dead worker left running for `job.holder`; return whether it is gone."""
+
+    def conclude(self, job: Job, claim: Claim, finished: Finished) -> Verdict:
+        """Put the result's files in place, before the transaction that publishes them."""
+        return PlainVerdict()
+
+
+_kinds: dict[str, JobKind] = {}
+
+
+def register(kind: JobKind) -> None:
+    _kinds[kind.name] = kind
+
+
+def get(name: str) -> JobKind:
+    return _kinds[name]
+
+
+def all_kinds() -> Iterator[JobKind]:
+    yield from _kinds.values()
+
+
+def names() -> list[str]:
+    return list(_kinds)
+
+
+def engine_identity(job: Job) -> Mapping[str, Any]:
+    """Return what the engine said it holds (`jobs.events.Holding`), empty before it said so."""
+    return dict((job.holder or {}).get("engine", {}))

@@ -1,0 +1,109 @@
+"""Heartbeat, progress and "was I cancelled?" in one fenced UPDATE a second."""
+
+import logging
+import threading
+import time
+from types import TracebackType
+from typing import Literal, Self
+
+from django.db import DatabaseError, connection
+from django.db.models import F
+from django.utils import timezone
+
+from jobs.models import Job, Status
+from jobs.transitions import Claim
+
+logger = logging.getLogger(__name__)
+
+BEAT_SECONDS = 1.0
+# Less than the reaper's patience (jobs.reaper.SILENCE_SECONDS): an engine is stopped before its job can be given to another.
+RENEW_WITHIN_SECONDS = 40.0
+PROGRESS_COLUMNS = (
+    "progress",
+    "current_step",
+    "total_steps",
+    "stage",
+    "message",
+    "iteration_speed",
+    "eta_seconds",
+    "current_loss",
+    "learning_rate",
+    "event_seq",
+)
+
+Loss = Literal["cancelled", "lost"]
+
+
+class ClaimEnded(Exception):
+    """The run must stop and may not write results: its job was cancelled, or the claim is lost."""
+
+    def __init__(self, loss: Loss) -> None:
+        super().__init__(loss)
+        self.loss: Loss = loss
+
+
+class Lease:
+    """Beats in a thread of its own, which covers loading, staging and the engine's `finally`."""
+
+    def __init__(self, claim: Claim, job: Job, *, stall_seconds: float) -> None:
+        self._claim = claim
+        self._job = job
+        self._stall_seconds = stall_seconds
+        self._stop = threading.Event()
+        self._ended: Loss | None = None
+        self._last_sign = time.monotonic()
+        self._thread = threading.Thread(target=self._beat_on, name=f"lease-{job.pk}", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def check(self) -> None:
+        """Note that the engine gave a sign of life. Raises ClaimEnded if the run must stop."""
+        self._last_sign = time.monotonic()
+        if self._ended is not None:
+            raise ClaimEnded(self._ended)
+
+    def _beat_on(self) -> None:
+        renewed = time.monotonic()
+        try:
+            while not self._stop.wait(BEAT_SECONDS):
+                if time.monotonic() - self._last_sign > self._stall_seconds:
+                    logger.error("The engine gives no sign of life; its job goes to another worker")
+                    self._ended = self._ended or "lost"
+                    return
+                if self._beat():
+                    renewed = time.monotonic()
+                elif time.monotonic() - renewed > RENEW_WITHIN_SECONDS:
+                    self._ended = self._ended or "lost"
+        finally:
+            connection.close()
+
+    def _beat(self) -> bool:
+        """Renew the claim; False if the database did not answer."""
+        beat = {"heartbeat": F("heartbeat") + 1, "heartbeat_at": timezone.now()}
+        try:
+            if self._ended is None and self._claim.live().update(**beat, **self._progress()):
+                return True
+            if self._ended is None:
+                self._ended = self._why_ended()
+            # The engine may take a while to stop; until then nobody may think that its worker is dead.
+            self._claim.own().update(**beat)
+        except DatabaseError as exc:
+            logger.warning("Could not renew the claim: %s", exc)
+            connection.close()
+            return False
+        return True
+
+    def _why_ended(self) -> Loss:
+        is_cancelled = self._claim.own().filter(status=Status.CANCELLED).exists()
+        return "cancelled" if is_cancelled else "lost"
+
+    def _progress(self) -> dict[str, object]:
+        return {column: getattr(self._job, column) for column in PROGRESS_COLUMNS}

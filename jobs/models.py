@@ -1,0 +1,224 @@
+"""The one table of jobs of any kind, and what belongs to it. `jobs.transitions` alone writes `status`."""
+
+from __future__ import annotations
+
+import secrets
+from datetime import datetime
+from typing import Any
+
+from django.db import models
+from django.db.models import F, Q
+from django.utils import timezone
+
+
+class Status(models.TextChoices):
+    PENDING = "pending", "pending"
+    QUEUED = "queued", "queued"
+    RUNNING = "running", "running"
+    COMPLETED = "completed", "completed"
+    FAILED = "failed", "failed"
+    CANCELLED = "cancelled", "cancelled"
+
+
+WAITING = (Status.PENDING, Status.QUEUED)
+LIVE = (*WAITING, Status.RUNNING)
+TERMINAL = (Status.COMPLETED, Status.FAILED, Status.CANCELLED)
+
+
+class JobQuerySet(models.QuerySet["Job"]):
+    def waiting(self, kind: str) -> JobQuerySet:
+        """Return unclaimed rows that may start now, the best first: priority, then age."""
+        unclaimed = self.filter(kind=kind, status__in=WAITING, token="")
+        due = Q(run_after=None) | Q(run_after__lte=timezone.now())
+        return unclaimed.filter(due).order_by("-priority", "created_at", "id")
+
+    def live(self) -> JobQuerySet:
+        return self.filter(status__in=LIVE)
+
+    def held(self) -> JobQuerySet:
+        """Return rows whose engine may still be at work, whatever their status says."""
+        return self.filter(holder__isnull=False)
+
+
+class Job(models.Model):
+    """A run. `config` is the validated parameters as the API answers them; `order` what was resolved when it was accepted."""
+
+    id = models.CharField(primary_key=True, max_length=40)
+    kind = models.CharField(max_length=20)
+    # Text, not a foreign key: finished jobs outlive their character.
+    character_id = models.CharField(max_length=40, null=True, blank=True, db_index=True)  # noqa: DJ001
+    status = models.CharField(max_length=10, choices=Status, default=Status.PENDING)
+    config = models.JSONField(default=dict)
+    order = models.JSONField(default=dict)
+    priority = models.IntegerField(default=0, help_text="Higher starts first.")
+    created_at = models.DateTimeField(default=timezone.now)
+    run_after = models.DateTimeField(null=True, blank=True, help_text="Not before this time.")
+    started_at = models.DateTimeField(null=True, blank=True, help_text="The first start.")
+    completed_at = models.DateTimeField(null=True, blank=True)
+    correlation_id = models.CharField(max_length=128, blank=True)
+
+    progress = models.PositiveSmallIntegerField(default=0, help_text="Percent.")
+    current_step = models.PositiveIntegerField(default=0)
+    total_steps = models.PositiveIntegerField(default=0)
+    stage = models.CharField(max_length=30, default="queued")
+    message = models.CharField(max_length=500, blank=True)
+    iteration_speed = models.FloatField(null=True, blank=True, help_text="Steps per second.")
+    eta_seconds = models.FloatField(null=True, blank=True)
+    current_loss = models.FloatField(null=True, blank=True)
+    learning_rate = models.FloatField(null=True, blank=True)
+    event_seq = models.PositiveBigIntegerField(default=0, help_text="The last event of this attempt.")
+    error_message = models.TextField(null=True, blank=True)  # noqa: DJ001
+    output_key = models.CharField(
+        max_length=300, blank=True, help_text="Storage key of the result, where there is one."
+    )
+    log_key = models.CharField(max_length=300, blank=True, help_text="Storage key of the archived log.")
+
+    attempt = models.PositiveIntegerField(default=0, help_text="Claims so far.")
+    crashes = models.PositiveIntegerField(default=0, help_text="Deaths since the last checkpoint.")
+    token = models.CharField(max_length=32, blank=True, help_text="Fences every write of the present claim.")
+    slot = models.CharField(max_length=200, blank=True)
+    gpu = models.ForeignKey("GpuLease", null=True, blank=True, on_delete=models.SET_NULL, related_name="jobs")
+    holder = models.JSONField(null=True, blank=True, help_text="Whoever must be gone before the slot is free again.")
+    heartbeat = models.PositiveBigIntegerField(default=0)
+    heartbeat_at = models.DateTimeField(null=True, blank=True)
+
+    objects = JobQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-created_at", "-id"]
+        indexes = [
+            models.Index(fields=["kind", "status", "token", "-priority", "created_at"], name="job_waiting"),
+            models.Index(fields=["kind", "-created_at"], name="job_newest"),
+        ]
+        constraints = [
+            models.CheckConstraint(name="job_status_known", condition=Q(status__in=Status.values)),
+            models.CheckConstraint(name="job_progress_is_percent", condition=Q(progress__lte=100)),
+            models.CheckConstraint(name="job_running_is_claimed", condition=~Q(status="running") | ~Q(token="")),
+            models.CheckConstraint(name="job_holder_is_claimed", condition=Q(holder__isnull=True) | ~Q(token="")),
+            models.CheckConstraint(
+                name="job_ended_has_time",
+                condition=Q(status__in=TERMINAL, completed_at__isnull=False)
+                | Q(status__in=LIVE, completed_at__isnull=True),
+            ),
+            models.CheckConstraint(
+                name="job_step_within_total", condition=Q(total_steps=0) | Q(current_step__lte=F("total_steps"))
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.id
+
+    @property
+    def is_terminal(self) -> bool:
+        return self.status in TERMINAL
+
+    @property
+    def elapsed_seconds(self) -> float | None:
+        """Return seconds since the first start, until the end if it has ended."""
+        if self.started_at is None:
+            return None
+        return round(((self.completed_at or timezone.now()) - self.started_at).total_seconds(), 1)
+
+
+def new_job_id(prefix: str) -> str:
+    return f"{prefix}-{secrets.token_hex(6)}"
+
+
+class Artifact(models.Model):
+    """A file that a run published: whole, fenced, never overwritten."""
+
+    job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="artifacts")
+    type = models.CharField(max_length=12)
+    name = models.CharField(max_length=200)
+    key = models.CharField(max_length=300, unique=True)
+    size_bytes = models.PositiveBigIntegerField()
+    step = models.PositiveIntegerField(null=True, blank=True)
+    details = models.JSONField(default=dict)
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering = ["created_at", "id"]
+        constraints = [
+            models.UniqueConstraint(fields=["job", "type", "name"], name="artifact_named_once_per_job"),
+            # Outputs are served by their bare name.
+            models.UniqueConstraint(fields=["name"], condition=Q(type="output"), name="output_named_once"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class JobLogLine(models.Model):
+    """A line of a live job's log; archived into storage when the run is over."""
+
+    job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="log_lines")
+    timestamp = models.DateTimeField(default=timezone.now)
+    level = models.CharField(max_length=10)
+    event = models.CharField(max_length=100)
+    message = models.TextField()
+    fields = models.JSONField(default=dict)
+
+    class Meta:
+        ordering = ["id"]
+
+    def __str__(self) -> str:
+        return self.message
+
+    def as_entry(self) -> dict[str, Any]:
+        return {
+            "timestamp": self.timestamp,
+            "level": self.level,
+            "event": self.event,
+            "message": self.message,
+            "fields": self.fields,
+        }
+
+
+class QueueState(models.Model):
+    """Whether a kind of job may be claimed. Pausing changes no job."""
+
+    kind = models.CharField(primary_key=True, max_length=20)
+    is_paused = models.BooleanField(default=False)
+    changed_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        verbose_name = "queue"
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {'paused' if self.is_paused else 'open'}"
+
+
+class GpuLease(models.Model):
+    """A GPU of a host. Claims lock its row; whoever holds it are its `jobs`, so no lease outlives its holder."""
+
+    host = models.CharField(max_length=200)
+    gpu = models.CharField(max_length=50)
+
+    class Meta:
+        verbose_name = "GPU lease"
+        constraints = [models.UniqueConstraint(fields=["host", "gpu"], name="gpu_leased_once")]
+
+    def __str__(self) -> str:
+        return f"{self.host} GPU {self.gpu}"
+
+
+class Slot(models.Model):
+    """A worker's place for work: a GPU to train on, or a ComfyUI server. Registered by the worker that serves it."""
+
+    name = models.CharField(primary_key=True, max_length=200)
+    kind = models.CharField(max_length=20)
+    capacity = models.PositiveSmallIntegerField(help_text="Claims at a time.")
+    gpu = models.ForeignKey(GpuLease, on_delete=models.PROTECT, related_name="slots")
+    engine = models.CharField(max_length=300, blank=True, help_text="Address or folder of the engine.")
+    worker = models.JSONField(default=dict, help_text="Identity of the process that serves it.")
+    heartbeat_at = models.DateTimeField(default=timezone.now)
+
+    def __str__(self) -> str:
+        return self.name
+
+    def is_served(self, now: datetime | None = None) -> bool:
+        """Return whether its worker was heard of within SLOT_SILENCE_SECONDS."""
+        return ((now or timezone.now()) - self.heartbeat_at).total_seconds() < SLOT_SILENCE_SECONDS
+
+
+SLOT_SILENCE_SECONDS = 30

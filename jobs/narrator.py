@@ -1,0 +1,70 @@
+"""Tells clients where a run is: at most four events a second, and nothing that matters is lost by that."""
+
+import base64
+import time
+from typing import Any
+
+from jobs.events import Preview
+from jobs.models import Job
+from jobs.payloads import complete_payload, progress_payload
+from jobs.progress.event_id import EventId
+from jobs.progress.writer import publish
+
+MIN_GAP_SECONDS = 0.25
+PREVIEW_GAP_SECONDS = 0.5
+
+
+class Narrator:
+    """One attempt's events. `job.event_seq` counts them; the heartbeat writes it to the row."""
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self._waiting: dict[str, Any] | None = None
+        self._artifacts: list[dict[str, Any]] = []
+        self._last_sent = self._last_preview = float("-inf")
+
+    def progress(self, *, artifact: dict[str, Any] | None = None) -> None:
+        """Tell the job's present state, at once or within MIN_GAP_SECONDS. A later state replaces one that waits;
+        artifacts add up."""
+        self._waiting = progress_payload(self._job)
+        if artifact is not None:
+            self._artifacts.append(artifact)
+        self.send_what_is_due()
+
+    def send_what_is_due(self) -> None:
+        if self._waiting is not None and time.monotonic() - self._last_sent >= MIN_GAP_SECONDS:
+            self._send(self._waiting)
+
+    def preview(self, preview: Preview) -> None:
+        now = time.monotonic()
+        if now - self._last_preview < PREVIEW_GAP_SECONDS:
+            return
+        self._last_preview = now
+        image = base64.b64encode(preview.image).decode()
+        data = {
+            "job_id": self._job.pk,
+            "job_type": self._job.kind,
+            "image": f"data:{preview.content_type};base64,{image}",
+        }
+        publish(self._job.pk, self._next_id(), "preview", data, is_kept=False)
+
+    def finish(self) -> None:
+        """Send what still waits, in time for what comes after it."""
+        if self._waiting is not None:
+            time.sleep(max(0.0, self._last_sent + MIN_GAP_SECONDS - time.monotonic()))
+            self._send(self._waiting)
+
+    def _send(self, payload: dict[str, Any]) -> None:
+        artifacts = {"artifacts": self._artifacts} if self._artifacts else {}
+        publish(self._job.pk, self._next_id(), "progress", payload | artifacts)
+        self._waiting, self._artifacts = None, []
+        self._last_sent = time.monotonic()
+
+    def _next_id(self) -> EventId:
+        self._job.event_seq += 1
+        return EventId(self._job.attempt, self._job.event_seq)
+
+
+def announce_end(job: Job) -> None:
+    """Tell that the job has ended. If Redis is away, streams find it in the row."""
+    publish(job.pk, EventId.of_complete(job.attempt), "complete", complete_payload(job))

@@ -1,0 +1,66 @@
+"""What the stream says of a job: the same from a live run and from its row."""
+
+from typing import Any
+
+from django.utils import timezone
+
+from jobs import kinds
+from jobs.models import Job, Status
+from jobs.timestamps import iso_milliseconds
+
+
+def _round(value: float | None, digits: int) -> float | None:
+    return None if value is None else round(value, digits)
+
+
+def progress_payload(job: Job) -> dict[str, Any]:
+    """Return the data of a `progress` event. What is not known is left out: a null would blank the frontend."""
+    known = {
+        "job_id": job.pk,
+        "job_type": job.kind,
+        "status": job.status,
+        "progress": job.progress,
+        "message": message_of(job),
+        "current_step": job.current_step,
+        "total_steps": job.total_steps,
+        "step": job.current_step,
+        "steps_total": job.total_steps,
+        "stage": job.stage,
+        "timestamp": iso_milliseconds(timezone.now()),
+        "attempt": job.attempt,
+        "loss": _round(job.current_loss, 6),
+        "lr": job.learning_rate,
+        "iteration_speed": _round(job.iteration_speed, 3),
+        "eta_seconds": _round(job.eta_seconds, 1),
+    }
+    return {key: value for key, value in known.items() if value is not None} | {"progress_bar": progress_bar(job)}
+
+
+def progress_bar(job: Job) -> dict[str, Any]:
+    bar = {"id": job.pk, "type": job.kind, "label": job.stage.replace("_", " "), "value": job.progress}
+    return bar | ({"current": job.current_step, "total": job.total_steps} if job.total_steps else {})
+
+
+def message_of(job: Job) -> str:
+    """Return the last thing that was said of the job."""
+    if job.message:
+        return job.message
+    if job.status == Status.PENDING or job.status == Status.QUEUED:
+        return "Waiting in the queue"
+    if job.is_terminal:
+        return end_message(job)
+    return f"Step {job.current_step}/{job.total_steps}"
+
+
+def end_message(job: Job) -> str:
+    """Return the last message: "Training complete", "Training failed: <why>", "Training cancelled"."""
+    title = kinds.get(job.kind).title
+    if job.status == Status.COMPLETED:
+        return f"{title} complete"
+    if job.status == Status.CANCELLED:
+        return f"{title} cancelled"
+    return f"{title} failed: {job.error_message}"
+
+
+def complete_payload(job: Job) -> dict[str, Any]:
+    return progress_payload(job) | {"message": end_message(job)}

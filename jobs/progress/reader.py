@@ -1,0 +1,177 @@
+"""The reading side: one subscription per server process, fanned out to its clients."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections import deque
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
+from typing import cast
+from weakref import WeakKeyDictionary
+
+import orjson
+from django.conf import settings
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from jobs.progress.event_id import EventId
+from jobs.progress.writer import CHANNEL, stream_key
+
+logger = logging.getLogger(__name__)
+
+# A client that is further behind is told the present state instead of each event it missed.
+MAX_BEHIND = 200
+RECONNECT_SECONDS = 1.0
+
+Entry = tuple[bytes, dict[bytes, bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class StreamedEvent:
+    id: EventId
+    name: str
+    data: str
+
+
+@dataclass(slots=True)
+class Subscription:
+    """What arrived for one client. `has_gap` means: look at the stream and the row, something may be missing."""
+
+    events: deque[StreamedEvent] = field(default_factory=deque)
+    has_gap: bool = False
+    news: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def add(self, event: StreamedEvent) -> None:
+        if len(self.events) >= MAX_BEHIND:
+            self.events.clear()
+            self.has_gap = True
+        self.events.append(event)
+        self.news.set()
+
+    def mark_gap(self) -> None:
+        self.has_gap = True
+        self.news.set()
+
+    async def wait(self, seconds: float) -> None:
+        """Wait for news, at most so long."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self.news.wait(), seconds)
+        self.news.clear()
+
+
+class Hub:
+    """The one reader of this event loop. Runs while it has subscribers."""
+
+    def __init__(self) -> None:
+        self.is_connected = False
+        self._subscriptions: dict[str, set[int]] = {}
+        self._by_id: dict[int, Subscription] = {}
+        self._task: asyncio.Task[None] | None = None
+        self.redis = Redis.from_url(
+            settings.REDIS_URL, socket_connect_timeout=1.0, socket_timeout=5.0, health_check_interval=10
+        )
+
+    @contextlib.contextmanager
+    def subscribe(self, job_id: str) -> Iterator[Subscription]:
+        subscription = Subscription()
+        self._by_id[id(subscription)] = subscription
+        self._subscriptions.setdefault(job_id, set()).add(id(subscription))
+        if self._task is None or self._task.done():
+            self._task = asyncio.get_running_loop().create_task(self._read_for_ever())
+        try:
+            yield subscription
+        finally:
+            self._forget(job_id, subscription)
+
+    def _forget(self, job_id: str, subscription: Subscription) -> None:
+        del self._by_id[id(subscription)]
+        self._subscriptions[job_id].discard(id(subscription))
+        if not self._subscriptions[job_id]:
+            del self._subscriptions[job_id]
+        if not self._by_id and self._task is not None:
+            self._task.cancel()
+            self._task = None
+
+    async def _read_for_ever(self) -> None:
+        try:
+            while True:
+                await self._read_until_it_breaks()
+                self.is_connected = False
+                self._tell_all_of_a_gap()
+                await asyncio.sleep(RECONNECT_SECONDS)
+        finally:
+            self.is_connected = False
+            await self.redis.aclose()
+
+    async def _read_until_it_breaks(self) -> None:
+        try:
+            await self._read()
+        except (RedisError, OSError) as exc:
+            logger.warning("Live progress falls back to the database while Redis is away: %s", exc)
+
+    async def _read(self) -> None:
+        async with self.redis.pubsub() as pubsub:
+            await pubsub.subscribe(CHANNEL)
+            async for message in _messages(pubsub):
+                if message["type"] == "subscribe":
+                    self.is_connected = True
+                    self._tell_all_of_a_gap()
+                else:
+                    self._deliver(message["data"])
+
+    def _deliver(self, body: bytes) -> None:
+        message = orjson.loads(body)
+        listening = [self._by_id[key] for key in self._subscriptions.get(message["job"], ())]
+        event_id = EventId.parse(message.get("id", ""))
+        for subscription in listening:
+            if event_id is None:
+                subscription.mark_gap()
+            else:
+                subscription.add(StreamedEvent(event_id, message["event"], message["data"]))
+
+    def _tell_all_of_a_gap(self) -> None:
+        for subscription in self._by_id.values():
+            subscription.mark_gap()
+
+    async def missed(self, job_id: str, after: EventId) -> list[StreamedEvent] | None:
+        """Return the job's kept events after an id; None if the stream is gone, begins later, or Redis is away."""
+        try:
+            entries = await self._range(job_id, start=str(after), count=MAX_BEHIND)
+            first = await self._range(job_id, start="-", count=1)
+        except (RedisError, OSError):
+            return None
+        if not first or _id_of(first[0]) > after or len(entries) == MAX_BEHIND:
+            return None
+        return [event for event in map(_event_of, entries) if event.id > after]
+
+    async def _range(self, job_id: str, *, start: str, count: int) -> list[Entry]:
+        return cast(list[Entry], await self.redis.xrange(stream_key(job_id), min=start, max="+", count=count))
+
+
+async def _messages(pubsub) -> AsyncIterator[dict]:  # type: ignore[no-untyped-def, type-arg]
+    # get_message with a time-out, not listen(): the health check needs turns to find a half-open connection.
+    while True:
+        message = await pubsub.get_message(timeout=5.0)
+        if message is not None:
+            yield message
+
+
+def _id_of(entry: Entry) -> EventId:
+    return EventId.parse(entry[0].decode()) or EventId(0, 0)
+
+
+def _event_of(entry: Entry) -> StreamedEvent:
+    return StreamedEvent(_id_of(entry), entry[1][b"event"].decode(), entry[1][b"data"].decode())
+
+
+_hubs: WeakKeyDictionary[asyncio.AbstractEventLoop, Hub] = WeakKeyDictionary()
+
+
+def hub() -> Hub:
+    """Return this event loop's hub."""
+    loop = asyncio.get_running_loop()
+    if loop not in _hubs:
+        _hubs[loop] = Hub()
+    return _hubs[loop]

@@ -1,0 +1,285 @@
+"""How a run ends: what the row, the log, the artifacts and the stream say afterwards."""
+
+import json
+from pathlib import Path
+
+import pytest
+from django.core.files.storage import default_storage
+from django.db import OperationalError
+
+from jobs import lease, queue, runner, transitions, worker_state
+from jobs.cancelling import cancel_job
+from jobs.errors import EngineFailed, EngineUnavailable
+from jobs.events import Artifact, Finished, Holding, Log, Progress, Started, Tick
+from jobs.files import workspace
+from jobs.log import lines
+from jobs.models import Job, Slot, Status
+from jobs.progress.writer import connection, stream_key
+from tests.conftest import wait_until
+from tests.jobs.fakes import FakeKind, make_job, make_slot, registered, this_process
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture(autouse=True)
+def _quick_beats(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lease, "BEAT_SECONDS", 0.05)
+
+
+@pytest.fixture
+def slot(fake_kind: FakeKind) -> Slot:
+    return make_slot(fake_kind)
+
+
+def run(slot: Slot, **fields) -> Job:
+    job = make_job(slot.kind, **fields)
+    runner.execute(queue.claim_next(slot.kind, slot.name, this_process()))
+    job.refresh_from_db()
+    return job
+
+
+def log_of(job: Job) -> list[dict]:
+    return [json.loads(line) for line in lines(job)]
+
+
+def events_of(job: Job) -> list[tuple[str, str, dict]]:
+    entries = connection().xrange(stream_key(job.pk))
+    return [(i.decode(), entry[b"event"].decode(), json.loads(entry[b"data"])) for i, entry in entries]
+
+
+def artifact(tmp_path: Path, name: str = "a.png", **fields) -> Artifact:
+    path = tmp_path / name
+    path.write_bytes(b"picture " + name.encode())
+    return Artifact(**{"type": "output", "name": name, "path": path, "details": {"index": 0, "seed": 1}} | fields)
+
+
+def wait_for_cancel(job: Job, claim: transitions.Claim) -> None:
+    cancel_job(Job.objects.get(pk=job.pk))
+
+
+def idle() -> list[Tick]:
+    return [Tick()] * 3
+
+
+def ticks_for_ever():
+    while True:
+        yield Tick()
+
+
+def test_a_finished_run_completes_the_job_and_frees_the_slot(slot: Slot, fake_kind: FakeKind) -> None:
+    fake_kind.script = [Progress(stage="training", step=4, total=10, loss=0.5), Finished()]
+    job = run(slot)
+    assert (job.status, job.progress, job.current_step, job.error_message) == (Status.COMPLETED, 100, 10, None)
+    assert (job.holder, job.token, job.gpu, job.current_loss) == (None, "", None, 0.5)
+    assert not workspace(job.pk).exists()
+    assert fake_kind.was_closed
+
+
+def test_the_stream_ends_with_complete_after_the_last_progress(slot: Slot, fake_kind: FakeKind) -> None:
+    fake_kind.script = [Progress(step=1, total=10), Progress(step=9, total=10), Finished()]
+    job = run(slot)
+    told = events_of(job)
+    assert [name for _, name, _ in told] == ["progress", "progress", "complete"]
+    assert [i for i, _, _ in told] == ["1-1", "1-2", "2-0"]
+    assert told[1][2]["current_step"] == 9
+    assert told[2][2] | {"status": "completed", "message": "Fake complete", "progress": 100} == told[2][2]
+
+
+def test_a_failing_engine_fails_the_job_in_its_own_words(slot: Slot, fake_kind: FakeKind) -> None:
+    fake_kind.script = [Progress(step=3, total=10), EngineFailed("Out of memory; lower the resolution.")]
+    job = run(slot)
+    assert (job.status, job.error_message) == (Status.FAILED, "Out of memory; lower the resolution.")
+    assert (job.holder, job.progress) == (None, 30)
+    assert events_of(job)[-1][2]["message"] == "Fake failed: Out of memory; lower the resolution."
+    assert any(line["level"] == "ERROR" and "Out of memory" in line["message"] for line in log_of(job))
+
+
+def test_an_engine_that_ends_without_a_result_has_failed(slot: Slot, fake_kind: FakeKind) -> None:
+    fake_kind.script = idle()
+    assert run(slot).error_message == "The engine ended without a result."
+
+
+def test_a_bug_in_a_run_fails_the_job_without_telling_internals(slot: Slot, fake_kind: FakeKind, caplog) -> None:
+    fake_kind.script = [ZeroDivisionError("secret detail")]
+    job = run(slot)
+    assert job.status == Status.FAILED
+    assert "ZeroDivisionError" in job.error_message
+    assert "secret detail" not in job.error_message
+    assert "secret detail" in caplog.text
+
+
+def test_what_can_be_tried_again_is_and_the_third_death_ends_it(slot: Slot, fake_kind: FakeKind) -> None:
+    fake_kind.script = [EngineFailed("The trainer was killed.", is_retryable=True)]
+    job = run(slot)
+    assert (job.status, job.crashes, job.token, job.holder) == (Status.QUEUED, 1, "", None)
+    for _ in range(2):
+        runner.execute(queue.claim_next(slot.kind, slot.name, this_process()))
+    job.refresh_from_db()
+    assert (job.status, job.attempt, job.error_message) == (Status.FAILED, 3, "The trainer was killed.")
+
+
+def test_a_checkpoint_starts_the_count_of_deaths_anew(slot: Slot, fake_kind: FakeKind, tmp_path: Path) -> None:
+    checkpoint = artifact(tmp_path, "c.safetensors", type="checkpoint", step=5)
+    fake_kind.script = [checkpoint, EngineFailed("killed", is_retryable=True)]
+    job = run(slot, crashes=2)
+    assert (job.status, job.crashes) == (Status.QUEUED, 1)
+
+
+def test_an_engine_that_is_away_costs_the_job_nothing_but_time(slot: Slot, fake_kind: FakeKind) -> None:
+    fake_kind.script = [EngineUnavailable("ComfyUI does not answer.")]
+    job = run(slot)
+    assert (job.status, job.crashes, job.message) == (Status.QUEUED, 0, "ComfyUI does not answer.")
+    assert job.run_after is not None
+    assert queue.claim_next(slot.kind, slot.name, this_process()) is None
+
+
+def test_a_cancel_stops_the_engine_and_clears_the_holder(slot: Slot, fake_kind: FakeKind) -> None:
+    def script():
+        yield wait_for_cancel
+        yield from ticks_for_ever()
+
+    fake_kind.script = script()
+    job = run(slot)
+    assert (job.status, job.holder, job.gpu) == (Status.CANCELLED, None, None)
+    assert fake_kind.was_closed
+    assert events_of(job)[-1][:2] == ("2-0", "complete")
+
+
+def test_nothing_is_published_after_a_cancel(slot: Slot, fake_kind: FakeKind, tmp_path: Path) -> None:
+    before, after = artifact(tmp_path, "before.png"), artifact(tmp_path, "after.png")
+    fake_kind.script = [before, wait_for_cancel, after, Finished()]
+    job = run(slot)
+    assert [row.name for row in job.artifacts.all()] == ["before.png"]
+    assert job.status == Status.CANCELLED
+    assert not default_storage.exists(f"outputs/{job.pk}/1/after.png")
+
+
+def test_a_run_that_lost_its_claim_writes_nothing_more(slot: Slot, fake_kind: FakeKind, tmp_path: Path) -> None:
+    def lose(job: Job, claim: transitions.Claim) -> None:
+        transitions.give_back(claim.live(), message="reaped", crashes=1)
+
+    fake_kind.script = [lose, artifact(tmp_path), Finished()]
+    job = run(slot)
+    assert (job.status, job.message, job.crashes) == (Status.QUEUED, "reaped", 1)
+    assert not job.artifacts.exists()
+    assert fake_kind.was_closed
+
+
+def test_a_lost_run_cannot_send_events_past_a_cancel(slot: Slot, fake_kind: FakeKind) -> None:
+    fake_kind.script = [wait_for_cancel, Progress(step=5, total=10), Finished()]
+    job = run(slot)
+    assert events_of(job)[-1][1] == "complete"
+
+
+def test_a_drain_gives_the_job_back_at_no_cost(slot: Slot, fake_kind: FakeKind, monkeypatch) -> None:
+    def drain(job: Job, claim: transitions.Claim) -> None:
+        monkeypatch.setattr(worker_state._draining, "is_set", lambda: True)
+
+    fake_kind.script = [drain, Tick()]
+    job = run(slot)
+    assert (job.status, job.crashes, job.holder) == (Status.QUEUED, 0, None)
+    assert fake_kind.controls.is_draining
+
+
+def test_a_kind_that_starts_in_its_engine_runs_from_started_on() -> None:
+    kind = FakeKind(starts_at_claim=False)
+    seen = []
+
+    def look(job: Job, claim: transitions.Claim) -> None:
+        seen.append(Job.objects.get(pk=job.pk).status)
+
+    with registered(kind):
+        kind.script = [look, Started(), look, Finished()]
+        job = run(make_slot(kind))
+    assert seen == [Status.QUEUED, Status.RUNNING]
+    assert job.started_at is not None
+
+
+def test_what_the_engine_holds_is_on_the_row_while_it_runs(slot: Slot, fake_kind: FakeKind) -> None:
+    held = []
+    fake_kind.script = [
+        Holding(identity={"pid": 4711}),
+        lambda job, claim: held.append(Job.objects.get(pk=job.pk).holder),
+        Finished(),
+    ]
+    run(slot)
+    assert held[0]["engine"] == {"pid": 4711}
+    assert held[0]["worker"]["pid"] == this_process()["pid"]
+
+
+def test_the_heartbeat_writes_progress_to_the_row(slot: Slot, fake_kind: FakeKind) -> None:
+    seen = []
+
+    def watch(job: Job, claim: transitions.Claim) -> None:
+        row = Job.objects.filter(pk=job.pk, current_step=7)
+        seen.append(wait_until(row.first, seconds=5, what="step 7 on the row"))
+
+    fake_kind.script = [Progress(step=7, total=10, stage="training"), watch, Finished()]
+    run(slot)
+    assert (seen[0].progress, seen[0].stage) == (70, "training")
+    assert seen[0].heartbeat > 1
+
+
+def test_progress_never_goes_back_within_an_attempt(slot: Slot, fake_kind: FakeKind) -> None:
+    fake_kind.script = [Progress(step=8, total=10), Progress(step=2, total=10), Finished()]
+    job = run(slot)
+    assert [data["current_step"] for _, name, data in events_of(job) if name == "progress"] == [8, 8]
+
+
+def test_an_engine_without_a_sign_of_life_loses_its_claim(slot: Slot, fake_kind: FakeKind, monkeypatch) -> None:
+    monkeypatch.setattr(FakeKind, "stall_seconds", 0.2)
+
+    def be_silent(job: Job, claim: transitions.Claim) -> None:
+        before = Job.objects.get(pk=job.pk).heartbeat
+        wait_until(lambda: Job.objects.get(pk=job.pk).heartbeat > before, seconds=5)
+        wait_until(lambda: _stands_still(job), seconds=5, what="the heart to stop")
+
+    fake_kind.script = [be_silent, Tick(), Finished()]
+    job = run(slot)
+    assert job.status == Status.RUNNING
+    assert job.holder is None or job.token
+
+
+def _stands_still(job: Job) -> bool:
+    import time
+
+    before = Job.objects.get(pk=job.pk).heartbeat
+    time.sleep(0.3)
+    return Job.objects.get(pk=job.pk).heartbeat == before
+
+
+def test_a_database_that_blinks_at_the_verdict_is_waited_for(slot: Slot, fake_kind: FakeKind, monkeypatch) -> None:
+    real, calls = transitions.complete, []
+
+    def blink(claim, **fields):
+        calls.append(1)
+        if len(calls) == 1:
+            raise OperationalError("database is locked")
+        return real(claim, **fields)
+
+    monkeypatch.setattr(transitions, "complete", blink)
+    assert run(slot).status == Status.COMPLETED
+    assert len(calls) == 2
+
+
+def test_the_log_tells_the_story_in_order_and_moves_into_a_file(slot: Slot, fake_kind: FakeKind) -> None:
+    fake_kind.script = [Log(message="Loading", fields={"gb": 12}), Finished()]
+    job = run(slot)
+    told = log_of(job)
+    assert [line["event"] for line in told] == ["job.claimed", "engine.console"]
+    assert told[1]["fields"] == {"gb": 12}
+    assert job.log_key
+    assert not job.log_lines.exists()
+
+
+def test_a_later_attempt_replaces_an_artifact_without_touching_the_old_file(slot, fake_kind, tmp_path: Path) -> None:
+    fake_kind.script = [artifact(tmp_path), EngineFailed("killed", is_retryable=True)]
+    job = run(slot)
+    first = job.artifacts.get().key
+    fake_kind.script = [artifact(tmp_path), Finished()]
+    runner.execute(queue.claim_next(slot.kind, slot.name, this_process()))
+    second = job.artifacts.get().key
+    assert first != second
+    assert not default_storage.exists(first)
+    with default_storage.open(second) as stored:
+        assert stored.read() == b"picture a.png"

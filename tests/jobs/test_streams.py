@@ -1,0 +1,261 @@
+"""A job's stream over a real socket: the present state or what was missed, then live, `complete` last."""
+
+import asyncio
+import threading
+from collections.abc import Iterator
+
+import pytest
+import requests
+import uvicorn
+
+from isengard.asgi import application
+from jobs import queue, streams, transitions
+from jobs.cancelling import cancel_job
+from jobs.models import Job, Slot, Status
+from jobs.narrator import Narrator, announce_end
+from jobs.progress.writer import connection, forget, nudge
+from tests.conftest import wait_until
+from tests.jobs.fakes import FakeKind, make_job, make_slot, this_process
+from tests.sse import EventStream, Sent, open_stream
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    """The real ASGI application on a real socket, in a thread."""
+    config = uvicorn.Config(application, port=0, log_config=None, lifespan="off", timeout_graceful_shutdown=1)
+    served = uvicorn.Server(config)
+    thread = threading.Thread(target=lambda: asyncio.run(served.serve()), daemon=True)
+    thread.start()
+    wait_until(lambda: served.started, what="the server")
+    port = served.servers[0].sockets[0].getsockname()[1]
+    yield f"http://127.0.0.1:{port}"
+    served.should_exit = True
+    thread.join(10)
+
+
+@pytest.fixture
+def slot(fake_kind: FakeKind) -> Slot:
+    return make_slot(fake_kind)
+
+
+class LiveRun:
+    """A claimed job whose events the test sends."""
+
+    def __init__(self, slot: Slot) -> None:
+        self.job = make_job()
+        self.claim = queue.claim_next("fake", slot.name, this_process())
+        self.job.refresh_from_db()
+        self.narrator = Narrator(self.job)
+
+    def tell(self, step: int) -> None:
+        self.job.current_step = step
+        self.narrator.progress()
+        self.narrator.finish()
+
+    def end(self) -> None:
+        transitions.complete(self.claim, **transitions.UNCLAIMED)
+        self.job.refresh_from_db()
+        announce_end(self.job)
+
+
+@pytest.fixture
+def live(slot: Slot) -> LiveRun:
+    return LiveRun(slot)
+
+
+def url(server: str, job: Job) -> str:
+    return f"{server}/api/jobs/{job.pk}/stream"
+
+
+def subscribed() -> bool:
+    return connection().pubsub_numsub("isengard:events")[0][1] > 0
+
+
+def follow(server: str, live: LiveRun, **options) -> tuple[EventStream, Iterator[Sent], Sent]:
+    """Open a stream and return it with its first event, once the server listens to Redis."""
+    stream = open_stream(url(server, live.job), **options)
+    events = iter(stream)
+    first = next(events)
+    wait_until(subscribed, what="the server's subscription")
+    return stream, events, first
+
+
+def test_the_present_state_comes_first_and_live_events_after_it(server: str, live: LiveRun) -> None:
+    live.tell(3)
+    Job.objects.filter(pk=live.job.pk).update(current_step=3, event_seq=1, message="Step 3/10")
+    _, events, first = follow(server, live)
+    assert (first.event, first.id, first.data["current_step"]) == ("progress", "1-1", 3)
+    live.tell(4)
+    second = next(events)
+    assert (second.id, second.data["current_step"]) == ("1-2", 4)
+    live.end()
+    last = next(events)
+    assert (last.id, last.event, last.data["status"]) == ("2-0", "complete", "completed")
+    assert list(events) == []
+
+
+def test_a_client_that_comes_back_gets_what_it_missed_and_nothing_twice(server: str, live: LiveRun) -> None:
+    for step in (1, 2, 3):
+        live.tell(step)
+    with open_stream(url(server, live.job), last_event_id="1-1") as stream:
+        events = iter(stream)
+        assert [next(events).id, next(events).id] == ["1-2", "1-3"]
+        live.tell(4)
+        assert next(events).id == "1-4"
+        live.end()
+        assert [event.id for event in events] == ["2-0"]
+
+
+@pytest.mark.parametrize("last", ["nonsense", "0-0", "%F0"])
+def test_an_id_that_is_not_held_gets_the_present_state(server: str, live: LiveRun, last: str) -> None:
+    live.tell(5)
+    Job.objects.filter(pk=live.job.pk).update(current_step=5, event_seq=1)
+    _, _, first = follow(server, live, last_event_id=last)
+    assert (first.id, first.data["current_step"]) == ("1-1", 5)
+
+
+def test_after_redis_lost_the_stream_the_row_is_told(server: str, live: LiveRun) -> None:
+    live.tell(5)
+    forget(live.job.pk)
+    Job.objects.filter(pk=live.job.pk).update(current_step=5, event_seq=1)
+    _, _, first = follow(server, live, last_event_id="1-1")
+    assert first.data["current_step"] == 5
+
+
+def test_an_ended_job_tells_its_state_and_complete_and_closes(server: str, live: LiveRun) -> None:
+    live.end()
+    with open_stream(url(server, live.job)) as stream:
+        told = list(stream)
+    assert [(event.event, event.id) for event in told] == [("progress", "1-0"), ("complete", "2-0")]
+
+
+def test_an_event_source_that_has_seen_complete_is_told_to_stop(server: str, live: LiveRun) -> None:
+    live.end()
+    answer = requests.get(url(server, live.job), headers={"Last-Event-ID": "2-0"}, timeout=5)
+    assert (answer.status_code, answer.content) == (204, b"")
+
+
+def test_the_missed_end_is_told_after_the_missed_events(server: str, live: LiveRun) -> None:
+    live.tell(1)
+    live.tell(9)
+    live.end()
+    with open_stream(url(server, live.job), last_event_id="1-1") as stream:
+        assert [event.id for event in stream] == ["1-2", "2-0"]
+
+
+def test_a_cancel_ends_the_stream_at_once(server: str, live: LiveRun) -> None:
+    _, events, _ = follow(server, live)
+    cancel_job(live.job)
+    last = next(events)
+    assert (last.event, last.data["status"], last.data["message"]) == ("complete", "cancelled", "Fake cancelled")
+
+
+def test_an_end_that_redis_never_told_is_found_in_the_row(server, live, monkeypatch) -> None:
+    monkeypatch.setattr(streams, "CHECK_SECONDS", 0.2)
+    _, events, _ = follow(server, live)
+    transitions.complete(live.claim, **transitions.UNCLAIMED)
+    assert next(events).event == "complete"
+
+
+def test_a_job_that_went_back_to_the_queue_says_so(server: str, live: LiveRun) -> None:
+    live.tell(5)
+    _, events, _ = follow(server, live)
+    transitions.give_back(live.claim.live(), message="Waiting to go on")
+    nudge(live.job.pk)
+    told = next(events)
+    assert (told.data["status"], told.data["message"]) == ("queued", "Waiting to go on")
+
+
+def test_a_row_that_lags_behind_does_not_send_the_bar_backwards(server, live, monkeypatch) -> None:
+    monkeypatch.setattr(streams, "CHECK_SECONDS", 0.1)
+    _, events, _ = follow(server, live)
+    live.tell(8)
+    steps = [next(events).data["current_step"]]
+    Job.objects.filter(pk=live.job.pk).update(current_step=2)
+    nudge(live.job.pk)
+    live.tell(9)
+    steps.append(next(events).data["current_step"])
+    assert steps == [8, 9]
+
+
+def test_headers_forbid_buffering_and_carry_the_correlation_id(server: str, live: LiveRun) -> None:
+    headers = {"X-Correlation-ID": "abc-1", "Origin": "http://localhost:3000"}
+    with open_stream(url(server, live.job), **headers) as stream:
+        sent = stream.response.headers
+        next(iter(stream))
+    assert sent["Content-Type"] == "text/event-stream"
+    assert sent["Cache-Control"] == "no-cache, no-transform"
+    assert sent["X-Accel-Buffering"] == "no"
+    assert sent["X-Correlation-ID"] == "abc-1"
+    assert sent["Access-Control-Allow-Origin"] == "http://localhost:3000"
+    assert "X-Correlation-ID" in sent["Access-Control-Expose-Headers"]
+    assert stream.retry == 2000
+
+
+def test_a_quiet_stream_sends_comments(server: str, live: LiveRun, monkeypatch) -> None:
+    monkeypatch.setattr(streams, "COMMENT_SECONDS", 0.1)
+    stream, events, _ = follow(server, live)
+    monkeypatch.setattr(streams, "CHECK_SECONDS", 60)
+    threading.Timer(1.5, live.end).start()
+    assert next(events).event == "complete"
+    assert stream.comments
+
+
+def test_an_unknown_job_is_404_in_json(server: str) -> None:
+    answer = requests.get(f"{server}/api/jobs/train-none/stream", timeout=5)
+    assert (answer.status_code, answer.json()) == (404, {"detail": "Job train-none not found"})
+    assert answer.headers["X-Correlation-ID"]
+
+
+def test_a_job_of_another_kind_is_404_below_training(server: str, live: LiveRun) -> None:
+    answer = requests.get(f"{server}/api/training/{live.job.pk}/stream", timeout=5)
+    assert answer.status_code == 404
+
+
+def test_a_stream_cannot_be_posted_to(server: str, live: LiveRun) -> None:
+    answer = requests.post(url(server, live.job), timeout=5)
+    assert (answer.status_code, answer.headers["Allow"]) == (405, "GET")
+    assert isinstance(answer.json()["detail"], str)
+
+
+def test_streams_end_within_a_second_when_the_server_shuts_down(server: str, live: LiveRun) -> None:
+    _, events, _ = follow(server, live)
+    streams.close_all()
+    try:
+        assert list(events) == []
+    finally:
+        streams._closing.clear()
+
+
+def test_without_redis_the_row_is_told_every_second(server: str, live: LiveRun, monkeypatch) -> None:
+    from jobs.progress.reader import Hub
+
+    async def refuse(self: Hub) -> None:
+        raise OSError("connection refused")
+
+    monkeypatch.setattr(Hub, "_read", refuse)
+    with open_stream(url(server, live.job)) as stream:
+        events = iter(stream)
+        next(events)
+        Job.objects.filter(pk=live.job.pk).update(current_step=6, event_seq=4)
+        assert next(events).data["current_step"] == 6
+        transitions.complete(live.claim, **transitions.UNCLAIMED)
+        assert [event.event for event in events][-1] == "complete"
+
+
+def test_a_job_that_starts_again_is_told_from_its_checkpoint(server: str, live: LiveRun, slot: Slot) -> None:
+    live.tell(5)
+    _, events, _ = follow(server, live)
+    transitions.give_back(live.claim.live(), message="again")
+    nudge(live.job.pk)
+    next(events)
+    claim = queue.claim_next("fake", slot.name, this_process())
+    job = Job.objects.get(pk=live.job.pk)
+    assert claim.attempt == 2
+    narrator = Narrator(job)
+    job.current_step = 2
+    narrator.progress()
+    told = next(events)
+    assert (told.id, told.data["status"], told.data["current_step"]) == ("2-1", Status.RUNNING, 2)
