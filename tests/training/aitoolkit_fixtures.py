@@ -1,0 +1,78 @@
+"""Orders, pictures and LoRA files for the tests of the ai-toolkit adapter."""
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from PIL import Image
+
+from jobs.events import Controls
+from training.engines.order import Installation, SourceImage, TrainingOrder
+from training.params import TrainingParams
+
+PROJECT = Path(__file__).resolve().parents[2]
+STAND_IN = PROJECT / "training" / "engines" / "simulator"
+
+
+def paint(path: Path, *, shade: int = 0) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (64, 64), (shade % 256, 80, 120)).save(path)
+    return path
+
+
+def order_in(
+    root: Path,
+    *,
+    job_id: str = "train-abc123",
+    attempt: int = 1,
+    trigger_word: str = "sks person",
+    base_model: str = "flux-dev",
+    captions: tuple[str | None, ...] = (None, None, None),
+    checkpoint: Path | None = None,
+    **params: object,
+) -> TrainingOrder:
+    images = tuple(
+        SourceImage(path=paint(root / "uploads" / f"{index}.png", shade=index), caption=caption)
+        for index, caption in enumerate(captions)
+    )
+    return TrainingOrder(
+        job_id=job_id,
+        attempt=attempt,
+        params=TrainingParams.model_validate(params),
+        base_model=base_model,
+        trigger_word=trigger_word,
+        images=images,
+        workspace=root / "workspace",
+        controls=Controls(),
+        checkpoint=checkpoint,
+    )
+
+
+def stand_in(**environment: str) -> Installation:
+    return Installation(
+        directory=STAND_IN,
+        python=sys.executable,
+        environment={"ISENGARD_SIMULATOR_STEP_SECONDS": "0", **environment},
+    )
+
+
+def lora_bytes(*, step: int = 1000, rank: int = 16, tensors: Mapping[str, tuple[int, int]] | None = None) -> bytes:
+    """A safetensors file of zeros, as ai-toolkit writes it."""
+    stem = "transformer.transformer_blocks.0.attn.to_q"
+    shapes = (
+        tensors if tensors is not None else {f"{stem}.lora_A.weight": (rank, 32), f"{stem}.lora_B.weight": (32, rank)}
+    )
+    header: dict[str, object] = {"__metadata__": {"training_info": json.dumps({"step": step, "epoch": 1})}}
+    end = 0
+    for key, (rows, columns) in shapes.items():
+        begin, end = end, end + 2 * rows * columns
+        header[key] = {"dtype": "BF16", "shape": [rows, columns], "data_offsets": [begin, end]}
+    raw = json.dumps(header).encode()
+    return len(raw).to_bytes(8, "little") + raw + bytes(end)
+
+
+def write_lora(path: Path, *, step: int = 1000, rank: int = 16) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(lora_bytes(step=step, rank=rank))
+    return path

@@ -1,0 +1,120 @@
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from jobs.events import Progress
+from training.engines.aitoolkit.job_row import JobRow, RowState, parse_speed
+from training.engines.aitoolkit.loss_log import LossPoint, newest_loss
+from training.engines.aitoolkit.progress import ProgressReader
+
+
+def row(info: str, step: int = 0, *, status: str = "running", speed: float | None = None) -> RowState:
+    return RowState(status, info, step, speed, is_save_pending=False)
+
+
+def read(*rows: RowState, start_step: int = 0) -> list[Progress | None]:
+    reader = ProgressReader(total=1000, start_step=start_step)
+    return [reader.read(state, None) for state in rows]
+
+
+@pytest.mark.parametrize(
+    ("info", "step", "stage", "message"),
+    [
+        ("Starting", 0, "initializing", "Starting"),
+        ("Loading model", 0, "loading_model", "Loading model"),
+        ("Loading T5", 0, "loading_model", "Loading T5"),
+        ("Preparing Model", 0, "loading_model", "Preparing Model"),
+        ("Loading dataset", 0, "preparing_dataset", "Loading dataset"),
+        ("Generating images - 1/3", 0, "sampling", "Made 1 of 3 sample images"),
+        ("Training", 0, "training", "Step 0/1000"),
+        ("Training", 450, "training", "Step 450/1000"),
+        ("Generating images - 0/3", 450, "sampling", "Step 450/1000: made 0 of 3 sample images"),
+        ("Saving model", 251, "saving_checkpoint", "Step 251/1000: saving model"),
+        ("Saving model", 1000, "exporting", "Step 1000/1000: writing the LoRA"),
+    ],
+)
+def test_each_phase_of_the_engine_is_a_stage(info: str, step: int, stage: str, message: str) -> None:
+    (progress,) = read(row(info, step))
+    assert progress is not None
+    assert (progress.stage, progress.step, progress.message) == (stage, step, message)
+
+
+def test_a_phase_nobody_knows_keeps_the_stage() -> None:
+    stages = [progress and progress.stage for progress in read(row("Loading VAE"), row(" - quantizing extras"))]
+    assert stages == ["loading_model", "loading_model"]
+
+
+def test_the_step_never_goes_back() -> None:
+    stopped = row("Job stopped", 250, status="stopped")
+    told = read(row("Training", 300), stopped, row("Saving model", 299))
+    assert [progress.step for progress in told if progress] == [300, 300]
+
+
+def test_a_resumed_run_begins_where_it_goes_on() -> None:
+    (progress,) = read(row("Loading model"), start_step=500)
+    assert progress is not None
+    assert progress.step == 500
+
+
+def test_nothing_new_is_nothing_told() -> None:
+    assert read(row("Training", 5), row("Training", 5))[1] is None
+
+
+def test_the_speed_gives_the_time_that_is_left() -> None:
+    (progress,) = read(row("Training", 500, speed=2.5))
+    assert progress is not None
+    assert (progress.iteration_speed, progress.eta_seconds) == (2.5, 200.0)
+
+
+@pytest.mark.parametrize(
+    ("text", "speed"),
+    [("12.50 iter/sec", 12.5), ("4.00 sec/iter", 0.25), ("", None), ("0.00 sec/iter", None), ("x", None)],
+)
+def test_the_speed_is_read_in_both_of_its_forms(text: str, speed: float | None) -> None:
+    assert parse_speed(text) == speed
+
+
+def test_the_row_is_shared_with_a_trainer_that_writes_everything_as_text(tmp_path: Path) -> None:
+    path = tmp_path / "job.db"
+    with JobRow(path, "train-1") as job, closing(sqlite3.connect(path, isolation_level=None)) as trainer:
+        assert job.read() == RowState("queued", "", 0, None, is_save_pending=False)
+        job.ask_to_save()
+        assert trainer.execute("SELECT save_now, stop, return_to_queue, sample_now FROM Job").fetchall() == [
+            (1, 0, 0, 0)
+        ]
+        assert job.read().is_save_pending
+        trainer.execute(
+            "UPDATE Job SET status = 'running', info = 'Training', step = '7', save_now = '0' WHERE id = 'train-1'"
+        )
+        assert job.read() == RowState("running", "Training", 7, None, is_save_pending=False)
+
+
+def loss_log(path: Path, rows: list[tuple[int, float | None]]) -> Path:
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("CREATE TABLE steps (step INTEGER PRIMARY KEY, wall_time REAL NOT NULL)")
+        connection.execute("CREATE TABLE metrics (step INTEGER, key TEXT, value_real REAL, value_text TEXT)")
+        for step, loss in rows:
+            connection.execute("INSERT INTO steps VALUES (?, 0)", (step,))
+            connection.execute("INSERT INTO metrics VALUES (?, 'loss/loss', ?, NULL)", (step, loss))
+            connection.execute("INSERT INTO metrics VALUES (?, 'learning_rate', 0.5, NULL)", (step,))
+    return path
+
+
+def test_the_newest_loss_is_read_with_its_rate(tmp_path: Path) -> None:
+    assert newest_loss(loss_log(tmp_path / "a#b?.db", [(1, 0.5), (2, 0.25)])) == LossPoint(
+        2, 0.25, 0.5, has_diverged=False
+    )
+
+
+def test_a_loss_that_is_no_number_is_noticed(tmp_path: Path) -> None:
+    assert newest_loss(loss_log(tmp_path / "loss.db", [(1, None)])) == LossPoint(1, None, 0.5, has_diverged=True)
+
+
+def test_a_loss_log_that_is_not_there_or_empty_is_no_error(tmp_path: Path) -> None:
+    assert newest_loss(tmp_path / "loss.db") is None
+    (tmp_path / "empty.db").touch()
+    assert newest_loss(tmp_path / "empty.db") is None
+    assert newest_loss(loss_log(tmp_path / "new.db", [])) is None

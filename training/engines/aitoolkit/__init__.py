@@ -1,0 +1,7 @@
+"""ai-toolkit as a training engine: a subprocess steered by a job file, a row in SQLite and signals."""
+
+from training.engines.aitoolkit.adapter import train
+from training.engines.aitoolkit.leftovers import is_running, stop_leftover
+from training.engines.aitoolkit.limits import DEFAULT_LIMITS, Limits
+
+__all__ = ["DEFAULT_LIMITS", "Limits", "is_running", "stop_leftover", "train"]
