@@ -1,0 +1,36 @@
+"""How long the adapter waits, and how often it tries again."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    poll_seconds: float = 1.0
+    """Between two looks at the server's queue while the socket tells nothing."""
+    hinted_poll_seconds: float = 0.2
+    """Between two looks when something was said to have happened and cannot be seen yet."""
+    tick_seconds: float = 0.25
+    """The longest that the generator keeps silent."""
+    connect_seconds: float = 1.0
+    """How long the first submission waits for the socket, so that no message about it is missed."""
+    absent_seconds: float = 0.6
+    """How long a prompt may be in neither queue nor history before it counts as lost."""
+    away_seconds: float = 60.0
+    """How long the server may be out of reach before the job goes back to the queue."""
+    silence_seconds: float = 120.0
+    """A socket that says nothing for so long while an image is executing is opened again. Loading a model is silent."""
+    stall_seconds: float = 1800.0
+    """An image that executes for so long without any sign of progress ends the job."""
+    cancel_seconds: float = 8.0
+    """How long a cancel tries to reach a server that does not answer."""
+    release_seconds: float = 300.0
+    """How long a cancel waits for a node that cannot be interrupted, such as a long decode."""
+    drain_seconds: float = 20.0
+    """How long a drain lets the executing image go on."""
+    resubmissions: int = 5
+    """How often one image is submitted again after it was lost."""
+    preview_seconds: float = 0.5
+    """The shortest time between two previews."""
+
+
+DEFAULT_LIMITS = Limits()

@@ -1,0 +1,63 @@
+"""HTTP of generations and their pictures."""
+
+from http import HTTPStatus
+
+from django.http import HttpResponseBase
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema
+from rest_framework.exceptions import NotFound
+from rest_framework.generics import GenericAPIView
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from characters.serving import serve
+from generation.answers import GenerationJobAnswer, as_answers
+from generation.kind import GenerationKind
+from generation.service import GenerationRequest, start_generation
+from jobs.models import Artifact, Job
+from jobs.params import parse
+from jobs.requests import cancel_or_refuse, correlation_id_of, find_job
+
+
+class GenerationsView(GenericAPIView[Job]):
+    throttle_scope = "generation"
+    default_limit = 20
+
+    @extend_schema(operation_id="listGenerations", tags=["generation"], responses=GenerationJobAnswer(many=True))
+    def get(self, request: Request) -> Response:
+        rows = Job.objects.filter(kind=GenerationKind.name)
+        return self.get_paginated_response(as_answers(list(self.paginate_queryset(rows) or [])))
+
+    @extend_schema(
+        operation_id="startGeneration",
+        tags=["generation"],
+        request=GenerationRequest,
+        responses={201: GenerationJobAnswer},
+    )
+    def post(self, request: Request) -> Response:
+        wanted = parse(GenerationRequest, request.data)
+        job = start_generation(wanted, correlation_id=correlation_id_of(request))
+        return Response(as_answers([job])[0], status=HTTPStatus.CREATED)
+
+
+class GenerationView(APIView):
+    @extend_schema(operation_id="getGeneration", tags=["generation"], responses=GenerationJobAnswer)
+    def get(self, request: Request, job_id: str) -> Response:
+        return Response(as_answers([find_job(job_id, GenerationKind.name)])[0])
+
+
+class GenerationCancelView(APIView):
+    @extend_schema(operation_id="cancelGeneration", tags=["generation"], request=None, responses=GenerationJobAnswer)
+    def post(self, request: Request, job_id: str) -> Response:
+        return Response(as_answers([cancel_or_refuse(find_job(job_id, GenerationKind.name))])[0])
+
+
+class OutputView(APIView):
+    @extend_schema(tags=["generation"], responses={(200, "image/png"): OpenApiTypes.BINARY})
+    def get(self, request: Request, filename: str) -> HttpResponseBase:
+        """Return a generated image."""
+        output = Artifact.objects.filter(type="output", name=filename).first()
+        if output is None:
+            raise NotFound(f"Output {filename} not found")
+        return serve(output.key, content_type="image/png", etag=output.key, filename=output.name, request=request)

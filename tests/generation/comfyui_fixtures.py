@@ -1,0 +1,185 @@
+"""A ComfyUI-compatible stand-in as a real process, and short ways to run an order against it."""
+
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import requests
+
+from generation.engines.comfyui import Limits, generate
+from generation.engines.order import GenerationOrder, LoraFile
+from generation.params import GenerationParams
+from jobs.events import Artifact, Controls, Event, Log, Progress
+
+PROJECT = Path(__file__).resolve().parents[2]
+START_SECONDS = 15
+DEADLINE_SECONDS = 20
+STEP_SECONDS = 0.02
+QUICK = Limits(poll_seconds=0.3, hinted_poll_seconds=0.05, absent_seconds=0.3, preview_seconds=0.1)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def wait_until(is_so: Callable[[], bool], what: str, seconds: float = DEADLINE_SECONDS) -> None:
+    deadline = time.monotonic() + seconds
+    while not is_so():
+        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
+        time.sleep(0.02)
+
+
+class StandIn:
+    def __init__(self, folder: Path) -> None:
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.loras = folder / "loras"
+        self._base = folder / "comfyui"
+        self._log = folder / "comfyui.log"
+        self._process: subprocess.Popen[bytes] | None = None
+        self.loras.mkdir(parents=True)
+
+    def start(self) -> None:
+        command = [sys.executable, "-m", "generation.engines.simulator", "--listen", "127.0.0.1"]
+        command += ["--port", str(self.port), "--base-directory", str(self._base), "--lora-directory", str(self.loras)]
+        environment = os.environ | {"ISENGARD_SIMULATOR_STEP_SECONDS": str(STEP_SECONDS)}
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(command, cwd=PROJECT, env=environment, stdout=log, stderr=log)
+        wait_until(self._answers, "the stand-in answers", START_SECONDS)
+
+    def kill(self) -> None:
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+
+    @property
+    def has_died(self) -> bool:
+        return self._process is not None and self._process.poll() is not None
+
+    def remove_model(self, name: str) -> None:
+        (self._base / "models" / name).unlink()
+
+    def arm(self, *faults: str) -> None:
+        requests.post(f"{self.url}/simulator/faults", json={"faults": faults}, timeout=5).raise_for_status()
+
+    def queued_ids(self) -> set[str]:
+        """The ids of all prompts that wait or run."""
+        queue = requests.get(f"{self.url}/queue", timeout=5).json()
+        return {item[1] for item in queue["queue_running"] + queue["queue_pending"]}
+
+    def running_ids(self) -> set[str]:
+        return {item[1] for item in requests.get(f"{self.url}/queue", timeout=5).json()["queue_running"]}
+
+    def timestamps(self, prompt_id: str) -> dict[str, int]:
+        """When each thing happened to a finished prompt, in milliseconds of the server's clock."""
+        entry = requests.get(f"{self.url}/history/{prompt_id}", timeout=5).json()[prompt_id]
+        return {name: details["timestamp"] for name, details in entry["status"]["messages"]}
+
+    def _answers(self) -> bool:
+        assert not self.has_died, self._log.read_text()
+        try:
+            return requests.get(f"{self.url}/queue", timeout=1).ok
+        except requests.RequestException:
+            return False
+
+
+@contextmanager
+def running_stand_in(folder: Path) -> Iterator[StandIn]:
+    stand_in = StandIn(folder)
+    stand_in.start()
+    try:
+        yield stand_in
+    finally:
+        stand_in.kill()
+
+
+@contextmanager
+def answering_server(status: int, body: bytes) -> Iterator[str]:
+    """Give one answer to everything that is asked at the address."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        do_POST = do_GET  # noqa: N815 - the name http.server asks for
+
+        def log_message(self, *_: object) -> None:
+            return
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def order_for(
+    server_url: str,
+    workspace: Path,
+    *,
+    job_id: str = "gen-1",
+    count: int = 1,
+    done: Iterable[int] = (),
+    loras: tuple[LoraFile, ...] = (),
+    **params: object,
+) -> GenerationOrder:
+    # A seed that another job has used would be answered from the server's cache, without any sampling.
+    seed = zlib.crc32(job_id.encode())
+    wanted = {"prompt": "a photo", "width": 512, "height": 512, "steps": 4, "seed": seed} | params
+    return GenerationOrder(
+        job_id=job_id,
+        attempt=1,
+        params=GenerationParams.model_validate(wanted),
+        count=count,
+        done=frozenset(done),
+        loras=loras,
+        server_url=server_url,
+        workspace=workspace,
+        controls=Controls(),
+    )
+
+
+def run_order(order: GenerationOrder, limits: Limits = QUICK) -> list[Event]:
+    return list(generate(order, limits=limits))
+
+
+def read_until(events: Iterator[Event], is_wanted: Callable[[Event], bool]) -> list[Event]:
+    """Take events up to and with the first wanted one."""
+    taken: list[Event] = []
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    for event in events:
+        taken.append(event)
+        if is_wanted(event):
+            return taken
+        assert time.monotonic() < deadline, taken[-5:]
+    raise AssertionError(f"ended before the wanted event: {taken[-5:]}")
+
+
+def is_sampling(event: Event) -> bool:
+    return isinstance(event, Progress) and event.stage == "sampling" and "step" in (event.message or "")
+
+
+def artifacts(events: Iterable[Event]) -> list[Artifact]:
+    return [event for event in events if isinstance(event, Artifact)]
+
+
+def log_events(events: Iterable[Event]) -> list[str]:
+    return [event.event for event in events if isinstance(event, Log)]

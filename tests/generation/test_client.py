@@ -1,0 +1,230 @@
+"""ComfyUI's HTTP interface: what each answer means, and how long one waits for it."""
+
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from pathlib import Path
+
+import pytest
+
+from generation.engines.comfyui import is_ready, probe
+from generation.engines.comfyui.answers import ExecutionError, OutputFile, PromptAnswer
+from generation.engines.comfyui.client import Client
+from generation.engines.comfyui.errors import OutputMissing, ServerAway
+from generation.engines.comfyui.failures import explain_failure, is_out_of_memory
+from generation.engines.comfyui.graph import MODEL, build_graph
+from generation.engines.comfyui.nodes import Graph, lora_loader, save_image
+from generation.engines.comfyui.refusals import explain_refusal
+from generation.engines.comfyui.truth import PromptState, look
+from generation.engines.order import LoraFile
+from generation.params import GenerationParams
+from jobs.errors import EngineFailed
+from tests.generation.comfyui_fixtures import StandIn, answering_server, free_port, running_stand_in, wait_until
+
+Answering = Callable[[int, str], str]
+"""Starts a server that gives one status and text to everything, and returns its address."""
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandIn]:
+    with running_stand_in(tmp_path_factory.mktemp("stand-in")) as stand_in:
+        yield stand_in
+
+
+@pytest.fixture
+def client(server: StandIn) -> Iterator[Client]:
+    with closing(Client(server.url)) as client:
+        yield client
+
+
+@pytest.fixture
+def answering() -> Iterator[Answering]:
+    with ExitStack() as servers:
+        yield lambda status, text: servers.enter_context(answering_server(status, text.encode()))
+
+
+def _graph(**asked: object) -> Graph:
+    wanted = {"prompt": "a photo", "width": 512, "height": 512, "steps": 2} | asked
+    return build_graph(GenerationParams.model_validate(wanted), (), seed=1, prefix="client/test")
+
+
+def _submit(client: Client, graph: Graph, prompt_id: str = "prompt-1") -> None:
+    client.submit(graph, prompt_id=prompt_id, client_id="client-1")
+
+
+@pytest.mark.parametrize("variant", ["flux-dev", "flux-schnell"])
+def test_the_graph_of_each_model_is_accepted_and_done(client: Client, variant: str) -> None:
+    _submit(client, _graph(model_variant=variant), f"prompt-{variant}")
+    wait_until(lambda: client.history(f"prompt-{variant}") is not None, "the prompt is done")
+    verdict = look(client, [f"prompt-{variant}"])[f"prompt-{variant}"]
+    assert verdict.state is PromptState.DONE
+    assert [file.subfolder for file in verdict.files] == ["client"]
+
+
+def test_the_fragment_of_the_address_is_not_sent(server: StandIn) -> None:
+    with closing(Client(f"{server.url}/#gpu=0")) as client:
+        assert client.queue().present == frozenset()
+
+
+def test_a_lora_that_the_server_cannot_see_is_named_and_nobody_elses(server: StandIn, client: Client) -> None:
+    (server.loras / "secret.safetensors").write_bytes(b"")
+    graph = build_graph(
+        GenerationParams(prompt="x"), [LoraFile(name="char-1/v2.safetensors", strength=1)], seed=1, prefix="p"
+    )
+    with pytest.raises(EngineFailed, match=r"The LoRA file is not visible to the ComfyUI server: char-1/v2") as refusal:
+        _submit(client, graph)
+    assert "secret" not in str(refusal.value)
+
+
+def test_a_missing_model_is_named_with_its_folder(client: Client) -> None:
+    graph = _graph()
+    graph[MODEL]["inputs"]["unet_name"] = "flux2.safetensors"
+    graph["2"]["inputs"]["clip_name1"] = "t6.safetensors"
+    with pytest.raises(EngineFailed) as refusal:
+        _submit(client, graph)
+    assert "lacks the model file flux2.safetensors in its folder models/diffusion_models" in str(refusal.value)
+    assert "lacks the model file t6.safetensors in its folder models/text_encoders" in str(refusal.value)
+
+
+def test_a_node_that_the_server_does_not_know_is_named(client: Client) -> None:
+    graph = _graph()
+    graph["10"]["class_type"] = "ModelSamplingFlux9"
+    with pytest.raises(EngineFailed, match="ModelSamplingFlux9 does not exist"):
+        _submit(client, graph)
+
+
+def test_any_other_refusal_says_where_and_why(client: Client) -> None:
+    graph = _graph()
+    graph["7"]["inputs"]["width"] = 100000
+    with pytest.raises(EngineFailed, match=r"at EmptySD3LatentImage\.width: Value 100000 bigger than max"):
+        _submit(client, graph)
+
+
+def test_a_graph_of_which_only_a_part_is_accepted_counts_as_refused(client: Client) -> None:
+    graph = _graph()
+    graph["90"] = lora_loader((MODEL, 0), "nowhere.safetensors", 1.0)
+    graph["91"] = {"class_type": "LoadImage", "inputs": {"image": "nowhere.png"}}
+    graph["92"] = save_image(("91", 0), "client/other")
+    with pytest.raises(EngineFailed, match="LoadImage"):
+        _submit(client, graph, "prompt-half")
+    client.delete_pending(["prompt-half"])
+    client.interrupt("prompt-half")
+
+
+def test_a_lora_folder_that_was_deleted_is_said_to_be_that() -> None:
+    reason = {"type": "exception_during_inner_validation", "message": "Exception when validating inner node"}
+    answer = PromptAnswer.model_validate(
+        {"node_errors": {"40": {"class_type": "LoraLoaderModelOnly", "errors": [reason]}}}
+    )
+    assert "its LoRA folder may have been deleted" in explain_refusal(answer)
+
+
+def test_a_refusal_without_a_reason_is_still_a_sentence() -> None:
+    assert explain_refusal(PromptAnswer.model_validate({"node_errors": []})).endswith("it did not say why.")
+
+
+def test_a_failure_names_no_folders_of_the_server() -> None:
+    error = ExecutionError(
+        node_type="VAELoader", exception_message="cannot read /srv/secret/models/vae/ae.safetensors\nmore\n"
+    )
+    assert explain_failure(error) == "ComfyUI failed in VAELoader: cannot read ae.safetensors"
+
+
+@pytest.mark.parametrize(
+    ("kind", "message", "is_memory"),
+    [
+        ("torch.OutOfMemoryError", "Allocation on device", True),
+        ("RuntimeError", "CUDA out of memory. Tried to allocate 2 GiB", True),
+        ("RuntimeError", "shapes do not match", False),
+    ],
+)
+def test_a_full_gpu_is_told_from_other_failures(kind: str, message: str, *, is_memory: bool) -> None:
+    error = ExecutionError(exception_type=kind, exception_message=message)
+    assert is_out_of_memory(error) == is_memory
+
+
+def test_a_server_that_does_not_run_refuses() -> None:
+    with closing(Client(f"http://127.0.0.1:{free_port()}")) as client, pytest.raises(ServerAway) as away:
+        client.queue()
+    assert away.value.is_refused
+    assert away.value.is_retryable
+
+
+def test_a_server_that_does_not_answer_is_given_up_in_bounded_time() -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as deaf,
+        closing(Client(f"http://127.0.0.1:{deaf.getsockname()[1]}", read_seconds=0.2)) as client,
+        pytest.raises(ServerAway) as away,
+    ):
+        client.queue()
+    assert not away.value.is_refused
+
+
+@pytest.mark.parametrize(
+    ("status", "text"),
+    [(500, "500 Internal Server Error"), (404, "404"), (200, "<html>"), (200, "[]"), (200, '{"queue_running": 1}')],
+)
+def test_a_server_that_is_not_comfyui_counts_as_away(answering: Answering, status: int, text: str) -> None:
+    with closing(Client(answering(status, text))) as client, pytest.raises(ServerAway) as away:
+        client.queue()
+    assert not away.value.is_refused
+
+
+def test_a_file_that_is_gone_is_told_from_a_server_that_is_gone(client: Client, tmp_path: Path) -> None:
+    with pytest.raises(OutputMissing):
+        client.download(OutputFile(filename="nowhere.png"), tmp_path / "image", stop=threading.Event())
+
+
+def test_an_unknown_prompt_is_absent(client: Client) -> None:
+    assert look(client, ["nobody"])["nobody"].state is PromptState.ABSENT
+
+
+def test_a_server_that_answers_is_ready(server: StandIn) -> None:
+    assert is_ready(server.url)
+
+
+def test_a_server_that_does_not_run_is_not_ready() -> None:
+    assert not is_ready(f"http://127.0.0.1:{free_port()}")
+
+
+def test_a_deaf_server_is_not_ready() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as deaf:
+        assert not is_ready(f"http://127.0.0.1:{deaf.getsockname()[1]}")
+
+
+def test_a_whole_server_can_make_images_with_every_model(server: StandIn) -> None:
+    (server.loras / "char-1").mkdir(exist_ok=True)
+    (server.loras / "char-1" / "v1.safetensors").write_bytes(b"")
+    capabilities = probe(server.url)
+    assert capabilities.is_up
+    assert {name: variant.is_available for name, variant in capabilities.variants.items()} == {
+        "flux-dev": True,
+        "flux-schnell": True,
+    }
+    assert "char-1/v1.safetensors" in capabilities.visible_loras
+
+
+def test_no_toggle_is_supported_and_each_says_why(server: StandIn) -> None:
+    toggles = probe(server.url).toggles
+    assert set(toggles) == {"use_controlnet", "use_ipadapter", "use_facedetailer", "use_upscale"}
+    assert all(not toggle.is_supported and toggle.reason for toggle in toggles.values())
+
+
+def test_a_model_file_that_the_server_lacks_is_named(tmp_path: Path) -> None:
+    with running_stand_in(tmp_path) as stand_in:
+        stand_in.remove_model("diffusion_models/flux1-dev.safetensors")
+        variants = probe(stand_in.url).variants
+    assert variants["flux-dev"].missing == ("flux1-dev.safetensors in models/diffusion_models",)
+    assert variants["flux-schnell"].is_available
+
+
+def test_a_node_that_the_server_lacks_is_named(answering: Answering) -> None:
+    variants = probe(answering(200, "{}")).variants
+    assert "the node FluxGuidance" in variants["flux-dev"].missing
+
+
+def test_a_server_that_does_not_run_can_do_nothing() -> None:
+    capabilities = probe(f"http://127.0.0.1:{free_port()}")
+    assert not capabilities.is_up
+    assert not any(variant.is_available for variant in capabilities.variants.values())

@@ -1,0 +1,194 @@
+"""Whole generations against a ComfyUI-compatible server that behaves."""
+
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from generation.engines.comfyui import Limits, generate
+from jobs.errors import EngineFailed
+from jobs.events import Event, Finished, Holding, Log, Preview, Progress, Started, Tick
+from tests.generation.comfyui_fixtures import (
+    QUICK,
+    StandIn,
+    artifacts,
+    is_sampling,
+    order_for,
+    read_until,
+    run_order,
+    running_stand_in,
+    wait_until,
+)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandIn]:
+    with running_stand_in(tmp_path_factory.mktemp("stand-in")) as stand_in:
+        yield stand_in
+
+
+def _kinds(events: list[Event]) -> list[type[Event]]:
+    return [type(event) for event in events]
+
+
+def test_every_image_is_made_and_checked(server: StandIn, tmp_path: Path) -> None:
+    events = run_order(order_for(server.url, tmp_path, job_id="gen-two", count=2, seed=41, width=520))
+    made = artifacts(events)
+    assert [(artifact.type, artifact.name) for artifact in made] == [("output", f"gen-two-{n}.png") for n in (0, 1)]
+    assert [artifact.details for artifact in made] == [
+        {"index": n, "seed": 41 + n, "width": 520, "height": 512} for n in (0, 1)
+    ]
+    for artifact in made:
+        with Image.open(artifact.path) as image:
+            assert image.size == (520, 512)
+    assert isinstance(events[-1], Finished)
+    assert not list(tmp_path.glob("*.part"))
+
+
+def test_the_images_of_one_job_differ_and_one_can_be_made_again_alone(server: StandIn, tmp_path: Path) -> None:
+    pair = artifacts(run_order(order_for(server.url, tmp_path, job_id="gen-pair", count=2, seed=5)))
+    alone = artifacts(run_order(order_for(server.url, tmp_path, job_id="gen-alone", seed=6)))
+    pixels = [Image.open(artifact.path).tobytes() for artifact in pair + alone]
+    assert pixels[0] != pixels[1]
+    assert pixels[1] == pixels[2]
+
+
+def test_the_prompts_are_told_before_the_server_has_them(server: StandIn, tmp_path: Path) -> None:
+    events = generate(order_for(server.url, tmp_path, job_id="gen-told", count=2), limits=QUICK)
+    holding = read_until(events, lambda event: isinstance(event, Holding))[-1]
+    assert holding == Holding(identity={"server": server.url, "prompts": ["gen-told-a1-0", "gen-told-a1-1"]})
+    assert server.queued_ids() == set()
+    events.close()
+
+
+def test_a_job_waits_then_starts_once_then_counts_steps_over_all_images(server: StandIn, tmp_path: Path) -> None:
+    events = run_order(order_for(server.url, tmp_path, job_id="gen-steps", count=2, prompt="a new model load"))
+    assert _kinds(events).count(Started) == 1
+    progress = [event for event in events if isinstance(event, Progress)]
+    assert (progress[0].stage, progress[0].message) == ("queued", "Waiting for the GPU")
+    assert {event.total for event in progress} == {8}
+    steps = [event.step or 0 for event in progress]
+    assert steps == sorted(steps)
+    assert steps[-1] == 8
+    assert "Image 2/2: step 4/4" in [event.message for event in progress]
+    before_start = events[: events.index(Started())]
+    assert {event.stage for event in before_start if isinstance(event, Progress)} == {"queued"}
+
+
+def test_the_speed_of_sampling_is_told(server: StandIn, tmp_path: Path) -> None:
+    events = run_order(order_for(server.url, tmp_path, job_id="gen-speed", steps=10))
+    speeds = [event.iteration_speed for event in events if isinstance(event, Progress) and event.iteration_speed]
+    assert 5 < speeds[-1] < 70, "a step of the stand-in takes 20 ms"
+
+
+def test_previews_are_small_pictures_at_most_every_so_often(server: StandIn, tmp_path: Path) -> None:
+    limits = Limits(poll_seconds=0.3, preview_seconds=0.3)
+    began = time.monotonic()
+    events = run_order(order_for(server.url, tmp_path, job_id="gen-preview", steps=40), limits)
+    previews = [event for event in events if isinstance(event, Preview)]
+    assert previews
+    assert len(previews) <= (time.monotonic() - began) / 0.3 + 1
+    assert all(event.content_type == "image/jpeg" and event.image[:2] == b"\xff\xd8" for event in previews)
+
+
+def test_only_missing_images_are_made(server: StandIn, tmp_path: Path) -> None:
+    events = run_order(order_for(server.url, tmp_path, job_id="gen-resumed", count=3, done={0, 2}, seed=20))
+    assert [artifact.details["seed"] for artifact in artifacts(events)] == [21]
+    progress = [event for event in events if isinstance(event, Progress)]
+    assert (progress[0].step, progress[-1].step, progress[-1].total) == (8, 12, 12)
+    assert isinstance(events[-1], Finished)
+
+
+def test_nothing_is_asked_of_the_server_when_all_images_exist(tmp_path: Path) -> None:
+    events = run_order(order_for("http://127.0.0.1:1", tmp_path, count=2, done={0, 1}))
+    assert events == [Started(), Finished()]
+
+
+def test_parameters_without_effect_are_told_in_the_log(server: StandIn, tmp_path: Path) -> None:
+    order = order_for(
+        server.url, tmp_path, job_id="gen-log", negative_prompt="x", model_variant="flux-schnell", guidance_scale=5
+    )
+    logs = [event for event in run_order(order) if isinstance(event, Log)]
+    assert [event.fields["parameter"] for event in logs] == ["negative_prompt", "guidance_scale"]
+
+
+def test_a_toggle_that_is_not_implemented_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(EngineFailed, match="Upscaling is not implemented yet"):
+        run_order(order_for("http://127.0.0.1:1", tmp_path, use_upscale=True))
+
+
+def test_the_second_generation_starts_when_the_first_has_ended_and_the_gpu_does_not_wait(
+    server: StandIn, tmp_path: Path
+) -> None:
+    starts: dict[str, float] = {}
+
+    def run(job_id: str) -> None:
+        order = order_for(server.url, tmp_path / job_id, job_id=job_id, count=2, steps=20)
+        for event in generate(order, limits=QUICK):
+            if isinstance(event, Started):
+                starts[job_id] = time.time() * 1000
+
+    first = threading.Thread(target=run, args=("gen-first",))
+    first.start()
+    wait_until(lambda: server.queued_ids() >= {"gen-first-a1-0", "gen-first-a1-1"}, "the first one is queued")
+    second = threading.Thread(target=run, args=("gen-second",))
+    second.start()
+    first.join()
+    second.join()
+    first_end = server.timestamps("gen-first-a1-1")["execution_success"]
+    gap_ms = server.timestamps("gen-second-a1-0")["execution_start"] - first_end
+    assert starts["gen-second"] >= first_end
+    assert 0 <= gap_ms < 200
+
+
+def test_a_long_wait_is_full_of_ticks(server: StandIn, tmp_path: Path) -> None:
+    blocker = generate(order_for(server.url, tmp_path / "a", job_id="gen-block", steps=60), limits=QUICK)
+    read_until(blocker, is_sampling)
+    waiting = generate(order_for(server.url, tmp_path / "b", job_id="gen-wait"), limits=QUICK)
+    longest_seconds, last = 0.0, time.monotonic()
+    for event in waiting:
+        longest_seconds, last = max(longest_seconds, time.monotonic() - last), time.monotonic()
+        if isinstance(event, Started):
+            break
+        assert isinstance(event, Tick | Progress | Holding)
+    waiting.close()
+    blocker.close()
+    assert longest_seconds < 0.5
+
+
+def test_a_drain_finishes_the_executing_image_and_gives_back_the_others(server: StandIn, tmp_path: Path) -> None:
+    order = order_for(server.url, tmp_path, job_id="gen-drain", count=3, steps=20)
+    events = generate(order, limits=QUICK)
+    read_until(events, is_sampling)
+    order.controls.ask_to_drain()
+    rest = list(events)
+    assert [artifact.details["index"] for artifact in artifacts(rest)] == [0]
+    assert Finished not in _kinds(rest)
+    assert server.queued_ids() == set()
+
+
+def test_a_drain_does_not_wait_for_an_image_beyond_its_limit(server: StandIn, tmp_path: Path) -> None:
+    order = order_for(server.url, tmp_path, job_id="gen-hurry", count=2, steps=100)
+    events = generate(order, limits=Limits(poll_seconds=0.3, drain_seconds=0.2))
+    read_until(events, is_sampling)
+    order.controls.ask_to_drain()
+    rest = list(events)
+    assert not artifacts(rest)
+    assert Finished not in _kinds(rest)
+    assert server.queued_ids() == set()
+
+
+def test_a_job_that_still_waits_is_given_back_at_once_by_a_drain(server: StandIn, tmp_path: Path) -> None:
+    blocker = generate(order_for(server.url, tmp_path / "a", job_id="gen-ahead", steps=100), limits=QUICK)
+    read_until(blocker, is_sampling)
+    order = order_for(server.url, tmp_path / "b", job_id="gen-behind")
+    waiting = generate(order, limits=QUICK)
+    read_until(waiting, lambda event: isinstance(event, Holding))
+    read_until(waiting, lambda event: isinstance(event, Tick))
+    order.controls.ask_to_drain()
+    assert Started not in _kinds(list(waiting))
+    assert server.queued_ids() == {"gen-ahead-a1-0"}
+    blocker.close()
