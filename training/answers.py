@@ -1,0 +1,68 @@
+"""A training as the API shows it."""
+
+from typing import Any
+
+from rest_framework import serializers
+
+from characters.files import public_path
+from jobs import queue
+from jobs.models import Job, Status
+from jobs.payloads import message_of
+
+
+class TrainingJobAnswer(serializers.Serializer[None]):
+    """Describes the answer in the schema; answers themselves are made of rows."""
+
+    id = serializers.CharField()
+    character_id = serializers.CharField()
+    status = serializers.ChoiceField(choices=Status.values)
+    config = serializers.DictField()
+    progress = serializers.IntegerField(min_value=0, max_value=100, help_text="Percent; 100 only when completed.")
+    current_step = serializers.IntegerField(min_value=0)
+    total_steps = serializers.IntegerField(min_value=0)
+    error_message = serializers.CharField(allow_null=True)
+    created_at = serializers.DateTimeField()
+    started_at = serializers.DateTimeField(allow_null=True)
+    completed_at = serializers.DateTimeField(allow_null=True)
+    output_path = serializers.CharField(allow_null=True, help_text="/data/ and the storage key of the LoRA.")
+    base_model = serializers.CharField()
+    preset_name = serializers.CharField(allow_null=True)
+    iteration_speed = serializers.FloatField(allow_null=True, help_text="Steps per second.")
+    eta_seconds = serializers.FloatField(allow_null=True)
+    elapsed_seconds = serializers.FloatField(allow_null=True, help_text="Since the first start.")
+    current_loss = serializers.FloatField(allow_null=True)
+    attempt = serializers.IntegerField(min_value=0)
+    queue_position = serializers.IntegerField(min_value=1, allow_null=True, help_text="Null unless waiting.")
+    message = serializers.CharField()
+
+
+def as_answers(jobs: list[Job]) -> list[dict[str, Any]]:
+    """Return the contract's TrainingJob for each, in a number of queries that does not grow with them."""
+    positions = queue.positions(jobs)
+    return [_as_answer(job, positions.get(job.pk)) for job in jobs]
+
+
+def _as_answer(job: Job, queue_position: int | None) -> dict[str, Any]:
+    return {
+        "id": job.pk,
+        "character_id": job.character_id,
+        "status": job.status,
+        "config": job.config,
+        "progress": job.progress,
+        "current_step": job.current_step,
+        "total_steps": job.total_steps,
+        "error_message": job.error_message,
+        "created_at": job.created_at,
+        "started_at": job.started_at,
+        "completed_at": job.completed_at,
+        "output_path": public_path(job.output_key) if job.output_key else None,
+        "base_model": job.order["base_model"],
+        "preset_name": job.order["preset_name"],
+        "iteration_speed": job.iteration_speed,
+        "eta_seconds": job.eta_seconds,
+        "elapsed_seconds": job.elapsed_seconds,
+        "current_loss": job.current_loss,
+        "attempt": job.attempt,
+        "queue_position": queue_position,
+        "message": message_of(job),
+    }

@@ -1,0 +1,66 @@
+"""Starting a training."""
+
+from typing import Any, Literal
+
+from django.db import transaction
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from rest_framework import exceptions
+
+from characters.models import Character, TrainingImage
+from jobs import log, queue
+from jobs.models import Job, new_job_id
+from jobs.params import as_api_error
+from training.kind import TrainingKind
+from training.params import BASE_MODELS, TrainingParams, resolve
+
+
+class TrainingRequest(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    character_id: str = Field(max_length=100, description="Whose photos to train on.")
+    config: dict[str, Any] = Field(default_factory=dict, description="What is left out takes its default.")
+    preset_name: Literal["quick", "balanced", "quality", "custom"] | None = Field(
+        None, description="Where keys that `config` leaves out come from."
+    )
+    base_model: str = Field("flux-dev", max_length=100, description="The model to train on.")
+
+
+def start_training(wanted: TrainingRequest, *, correlation_id: str) -> Job:
+    """Record a training and ring for it. Raises NotFound for the character and ValidationError for everything else."""
+    params = _params(wanted)
+    if wanted.base_model not in BASE_MODELS:
+        raise exceptions.ValidationError({"base_model": f"must be one of {', '.join(BASE_MODELS)}."})
+    with transaction.atomic():
+        # Locked, so that a character that is being deleted gets no job behind the deletion's back.
+        character = Character.objects.select_for_update().filter(pk=wanted.character_id).first()
+        if character is None:
+            raise exceptions.NotFound(f"Character {wanted.character_id} not found")
+        if not TrainingImage.objects.filter(character=character).exists():
+            raise exceptions.ValidationError("No training images uploaded for this character")
+        job = queue.submit(_job(wanted, params, character, correlation_id))
+        log.write(job.pk, "Training accepted", event="job.accepted", correlation_id=correlation_id)
+    return job
+
+
+def _params(wanted: TrainingRequest) -> TrainingParams:
+    try:
+        return resolve(wanted.config, wanted.preset_name)
+    except ValidationError as exc:
+        raise as_api_error(exc, below="config") from exc
+
+
+def _job(wanted: TrainingRequest, params: TrainingParams, character: Character, correlation_id: str) -> Job:
+    return Job(
+        id=new_job_id(TrainingKind.id_prefix),
+        kind=TrainingKind.name,
+        character_id=character.pk,
+        config=params.model_dump(mode="json"),
+        total_steps=params.steps,
+        correlation_id=correlation_id,
+        order={
+            "base_model": wanted.base_model,
+            "preset_name": wanted.preset_name,
+            "trigger_word": character.trigger_word,
+            "character_name": character.name,
+        },
+    )
