@@ -1,0 +1,53 @@
+# `make run` starts everything; `make test` and `make lint` are what the CI runs. Settings come from the environment:
+#   PORT=8001 ISENGARD_DATA_DIR=/var/lib/isengard make run
+PYTHON ?= python3
+VENV := .venv
+# Two stamps, so that running Isengard does not install what only its developers need.
+RUN_STAMP := $(VENV)/.installed
+DEV_STAMP := $(VENV)/.installed-dev
+
+.PHONY: run test lint format clean venv venv-dev
+.DEFAULT_GOAL := run
+
+# `exec`, so that a signal to the process make started is a signal to the supervisor.
+run: $(RUN_STAMP)
+	@exec $(VENV)/bin/python -m isengard.supervisor --stop-with-parent
+
+# One file or test: `make test ARGS="tests/jobs -k cancel"`.
+test: $(DEV_STAMP)
+	$(VENV)/bin/python -m pytest $(ARGS)
+
+lint: $(DEV_STAMP)
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy .
+	$(VENV)/bin/lint-imports
+
+format: $(DEV_STAMP)
+	$(VENV)/bin/ruff check --fix .
+	$(VENV)/bin/ruff format .
+
+venv: $(RUN_STAMP)
+
+venv-dev: $(DEV_STAMP)
+
+# What was trained and generated, in data/, stays.
+clean:
+	rm -rf $(VENV) build htmlcov .coverage .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -not -path './data/*' -prune -exec rm -rf {} +
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+		{ echo 'Isengard needs Python 3.11 or newer, and "$(PYTHON)" is not: install it, or name it: make PYTHON=python3.11' >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || \
+		{ echo 'The venv module of "$(PYTHON)" is missing: on Debian and Ubuntu, apt install python3-venv' >&2; exit 1; }
+	@echo 'Making $(VENV)'
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
+
+$(RUN_STAMP): requirements.txt | $(VENV)/bin/python
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+$(DEV_STAMP): requirements.txt requirements-dev.txt | $(VENV)/bin/python
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $(RUN_STAMP) $@

@@ -1,0 +1,15 @@
+"""Errors that DRF has no name for. Apart from `errors`, because parsers are imported while DRF's views still are."""
+
+from http import HTTPStatus
+
+from rest_framework.exceptions import APIException
+
+
+class TooLarge(APIException):
+    status_code = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+    default_detail = "The request is too large."
+
+
+class Unavailable(APIException):
+    status_code = HTTPStatus.SERVICE_UNAVAILABLE
+    default_detail = "The database does not answer at the moment; try again later."

@@ -1,0 +1,15 @@
+"""What must hold before anything starts: `manage.py check`."""
+
+from typing import Any
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Warning, register
+
+
+@register()
+def check_production(**_: Any) -> list[CheckMessage]:
+    """Say what a production host will miss; a host without a GPU needs no ai-toolkit, so this stops nothing."""
+    if not settings.IS_PRODUCTION or (settings.AI_TOOLKIT_DIR / "run.py").is_file():
+        return []
+    hint = "Where a training worker runs, set AI_TOOLKIT_DIR to the folder of ai-toolkit that holds run.py."
+    return [Warning(f"There is no run.py in {settings.AI_TOOLKIT_DIR}.", hint=hint, id="isengard.W001")]

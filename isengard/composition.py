@@ -1,0 +1,9 @@
+"""Where what the layers below offer is connected: nobody else knows both ends."""
+
+from characters.lifecycle import on_delete
+from jobs.cancelling import cancel_jobs_of_character
+
+
+def compose() -> None:
+    """Connect the apps. Called once, when all of them are loaded."""
+    on_delete(cancel_jobs_of_character)

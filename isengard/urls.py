@@ -1,0 +1,31 @@
+"""All addresses. What the API has is below /api; health, readiness and capabilities also at the root."""
+
+from django.contrib import admin
+from django.urls import URLPattern, URLResolver, include, path
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+
+from isengard.api.client_logs import ClientLogsView
+from isengard.api.health import HealthView, InfoView, ReadyView
+from isengard.pages import front_page
+
+service = [
+    path("health", HealthView.as_view()),
+    path("ready", ReadyView.as_view()),
+    path("info", InfoView.as_view()),
+]
+api: list[URLPattern | URLResolver] = [
+    *service,
+    path("client-logs", ClientLogsView.as_view()),
+    path("schema", SpectacularAPIView.as_view(renderer_classes=None), name="schema"),
+    path("docs", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
+    path("", include("characters.urls")),
+    path("", include("training.urls")),
+    path("", include("generation.urls")),
+    path("", include("jobs.urls")),
+]
+urlpatterns = [
+    path("", front_page, name="front"),
+    *service,
+    path("api/", include(api)),
+    path("admin/", admin.site.urls),
+]

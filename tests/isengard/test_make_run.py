@@ -1,0 +1,213 @@
+"""The whole of Isengard as `make run` starts it: every process real, on a data directory and ports of its own."""
+
+import io
+import re
+import signal
+import socket
+import sys
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import psutil
+import pytest
+import requests
+from PIL import Image
+
+from tests.isengard.supervisor_fixtures import SupervisorRun, eventually, is_alive
+
+pytestmark = pytest.mark.stack
+
+ADMIN_PASSWORD = re.compile(r"Log in to the admin pages as admin with the password (\S+) \(shown only this once\)")
+MEMORY_LIMIT_BYTES = 800_000_000
+# The promise is 5 s on a machine that does nothing else.
+SECOND_START_LIMIT_SECONDS = 10
+PROCESSES = {
+    "guard": "isengard.supervisor.guard",
+    "valkey": "valkey-server",
+    "comfyui": "generation.engines.simulator",
+    "web": "isengard.server",
+    "worker-training": "-Q training",
+    "worker-generation": "-Q generation",
+    "maintenance": "-Q maintenance",
+    "beat": "beat-schedule",
+}
+TRAINER = "run.py"
+SUPERVISOR = [sys.executable, "-m", "isengard.supervisor"]
+
+
+class Stack(SupervisorRun):
+    """One run of everything on `directory`."""
+
+    def __init__(self, directory: Path, arguments: list[str]) -> None:
+        with closing(socket.create_server(("127.0.0.1", 0))) as listener:
+            self.port = listener.getsockname()[1]
+        self.directory = directory
+        self.url = f"http://127.0.0.1:{self.port}"
+        environment = {
+            "ISENGARD_DATA_DIR": str(directory / "data"),
+            "PORT": str(self.port),
+            "ISENGARD_SIMULATOR_STEP_SECONDS": "0.05",
+        }
+        super().__init__(arguments, directory / f"log-{self.port}", environment)
+
+    def is_healthy(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"{self.url}/health", timeout=5) as answer:
+                return bool(answer.status == 200)
+        except OSError:
+            return False
+
+    def wait_until_healthy(self, *, within_seconds: float = 30) -> float:
+        return eventually(self.is_healthy, within_seconds=within_seconds, otherwise=lambda: self.log)
+
+    def wait_until_ready(self) -> None:
+        self.wait_for_line("Isengard is ready at", within_seconds=60)
+        self.wait_for_line(" ready.", times=3, within_seconds=60)
+
+
+@pytest.fixture(scope="module")
+def first_run(tmp_path_factory: pytest.TempPathFactory) -> Stack:
+    """A first start on an empty data directory, ended by SIGTERM to make: all that is left is its log and its data."""
+    stack = Stack(tmp_path_factory.mktemp("isengard"), ["make", "--silent", "run"])
+    try:
+        stack.wait_until_ready()
+        stack.stop(signal.SIGTERM)
+        assert stack.left_behind() == []
+    finally:
+        stack.destroy()
+    return stack
+
+
+@pytest.fixture(scope="module")
+def data(first_run: Stack) -> Path:
+    return first_run.directory
+
+
+@pytest.fixture(scope="module")
+def stack(data: Path) -> Iterator[Stack]:
+    running = Stack(data, SUPERVISOR)
+    try:
+        running.wait_until_ready()
+        yield running
+    finally:
+        running.destroy()
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., Stack]]:
+    started: list[Stack] = []
+
+    def start_another(arguments: list[str]) -> Stack:
+        started.append(Stack(tmp_path, arguments))
+        return started[-1]
+
+    yield start_another
+    for running in started:
+        running.destroy()
+
+
+def test_the_banner_says_where_isengard_is(stack: Stack) -> None:
+    assert f"Isengard is ready at {stack.url} " in stack.log
+    assert stack.is_healthy()
+
+
+def test_the_first_start_makes_an_admin_who_can_log_in_and_the_second_keeps_silent(
+    first_run: Stack, stack: Stack
+) -> None:
+    (password,) = ADMIN_PASSWORD.findall(first_run.log)
+    assert "Log in" not in stack.log
+    with requests.Session() as browser:
+        page = f"{stack.url}/admin/login/?next=/admin/"
+        browser.get(page, timeout=10)
+        form = {"username": "admin", "password": password, "csrfmiddlewaretoken": browser.cookies["csrftoken"]}
+        answer = browser.post(page, data=form, timeout=10)
+    assert answer.url == f"{stack.url}/admin/"
+    assert answer.ok
+
+
+def test_all_processes_together_stay_small(stack: Stack) -> None:
+    everyone = [psutil.Process(stack.process.pid), *stack.descendants()]
+    total = sum(process.memory_full_info().pss for process in everyone)
+    sys.stdout.write(f"all {len(everyone)} processes: {total / 1e6:.0f} MB\n")
+    assert total < MEMORY_LIMIT_BYTES
+
+
+@pytest.mark.parametrize("name", PROCESSES)
+def test_a_process_that_is_killed_comes_back_and_the_log_says_so(stack: Stack, name: str) -> None:
+    killed = stack.child(PROCESSES[name])
+    killed.kill()
+    stack.wait_for_line(f"{name} died (killed by SIGKILL); starting it again in 0.5 s")
+    eventually(lambda: bool(stack.children(PROCESSES[name])), within_seconds=10)
+    stack.wait_until_healthy()
+
+
+def test_a_second_run_on_the_same_data_is_refused_by_one_line(stack: Stack, data: Path) -> None:
+    second = Stack(data, SUPERVISOR)
+    assert second.process.wait(30) == 1
+    (line,) = second.log.splitlines()
+    assert f"in use by another run (pid {stack.process.pid})" in line
+
+
+def test_a_second_start_answers_within_seconds(start: Callable[..., Stack]) -> None:
+    first = start(["make", "--silent", "run"])
+    first.wait_for_line("Isengard is ready at", within_seconds=60)
+    first.press_ctrl_c()
+    assert first.left_behind() == []
+    second = start(["make", "--silent", "run"])
+    seconds = second.wait_until_healthy(within_seconds=SECOND_START_LIMIT_SECONDS)
+    sys.stdout.write(f"/health {seconds:.1f} s after the second `make run`\n")
+    second.stop(signal.SIGTERM)
+
+
+def test_a_stop_while_everything_starts_leaves_nothing_behind(start: Callable[..., Stack]) -> None:
+    running = start(SUPERVISOR)
+    eventually(lambda: bool(running.children("prepare")), within_seconds=20, otherwise=lambda: running.log)
+    running.stop(signal.SIGTERM)
+    assert running.process.returncode == 0
+    assert running.left_behind() == []
+
+
+def begin_training(stack: Stack) -> None:
+    """Start a training that goes on for minutes; return when its trainer runs."""
+    character = {"name": "Gandalf", "trigger_word": "gandalf_person"}
+    character_id = requests.post(f"{stack.url}/api/characters", json=character, timeout=10).json()["id"]
+    picture = io.BytesIO()
+    Image.new("RGB", (256, 256), "grey").save(picture, "PNG")
+    files = {"files": ("gandalf.png", picture.getvalue(), "image/png")}
+    requests.post(f"{stack.url}/api/characters/{character_id}/images", files=files, timeout=10).raise_for_status()
+    job = {"character_id": character_id, "config": {"method": "lora", "steps": 10_000}}
+    requests.post(f"{stack.url}/api/training", json=job, timeout=10).raise_for_status()
+    stack.child(TRAINER)
+
+
+@pytest.mark.parametrize("signals", [[signal.SIGTERM], [signal.SIGINT, signal.SIGINT]], ids=["SIGTERM", "Ctrl-C twice"])
+def test_a_stop_in_the_middle_of_a_training_ends_everything_in_time(
+    start: Callable[..., Stack], signals: list[signal.Signals]
+) -> None:
+    running = start(SUPERVISOR)
+    running.wait_until_ready()
+    begin_training(running)
+    seconds = running.stop(*signals, within_seconds=10)
+    sys.stdout.write(f"everything ended in {seconds:.1f} s\n")
+    assert running.process.returncode == 0
+    assert running.left_behind() == []
+
+
+def test_a_kill_9_of_the_supervisor_leaves_nothing_behind(start: Callable[..., Stack]) -> None:
+    running = start(SUPERVISOR)
+    running.wait_until_ready()
+    begin_training(running)
+    running.stop(signal.SIGKILL)
+    eventually(lambda: not running.left_behind(), within_seconds=5, otherwise=lambda: str(running.left_behind()))
+
+
+def test_a_kill_9_of_make_ends_everything_too(start: Callable[..., Stack]) -> None:
+    running = start(["make", "--silent", "run"])
+    running.wait_for_line("Isengard is ready at", within_seconds=60)
+    supervisor = running.child("isengard.supervisor --stop-with-parent")
+    running.stop(signal.SIGKILL)
+    eventually(lambda: not is_alive(supervisor), within_seconds=10)
+    assert running.left_behind() == []
+    assert running.log.rstrip().endswith("stopped")
