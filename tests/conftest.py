@@ -38,6 +38,25 @@ def valkey() -> Iterator[Path]:
     process.wait(10)
 
 
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator["Stack"]:
+    """One running Isengard, as `make run` starts it, for all tests that need one; each makes characters of its own."""
+    from tests.stack import Stack
+
+    running = Stack(tmp_path_factory.mktemp("stack") / "data")
+    try:
+        yield running.start()
+    finally:
+        running.stop()
+
+
+@pytest.fixture
+def api(stack: "Stack") -> "Api":
+    from tests.api_client import Api
+
+    return Api(stack.url)
+
+
 @pytest.fixture(autouse=True)
 def _fresh_rate_limits(valkey: Path) -> None:
     cache.clear()
