@@ -1,9 +1,9 @@
 """What an engine tells while it runs. Framework-free: engines yield these, `jobs.runner` acts on them.
 
-An engine is a generator of events. While it waits it yields `Tick` at least twice a second, so that a cancel, a lost lease or
-a drain is noticed. Closing the generator cancels the work: its `finally` frees whatever it holds and returns only when that is
-gone. It ends with `Finished`, raises `jobs.errors.EngineFailed`, or, when `Controls.is_draining`, simply returns: the job
-then goes back to the queue.
+An engine is a generator of events. While it waits it yields `Tick` at least twice a second, so that a cancel, a lost
+lease or a drain is noticed. Closing the generator cancels the work: its `finally` frees whatever it holds and returns
+only when that is gone. It ends with `Finished`, raises `jobs.errors.EngineFailed`, or, when `Controls.is_draining`,
+simply returns: the job then goes back to the queue.
 """
 
 import threading
@@ -73,7 +73,7 @@ class Log:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Artifact:
-    """A whole file at `path`, ready to be published as `name`. The runner copies it; the engine may delete it afterwards."""
+    """A whole file at `path`, ready to be published as `name`. It is copied; the engine may delete it afterwards."""
 
     type: ArtifactType
     name: str

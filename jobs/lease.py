@@ -16,7 +16,7 @@ from jobs.transitions import Claim
 logger = logging.getLogger(__name__)
 
 BEAT_SECONDS = 1.0
-# Less than the reaper's patience (jobs.reaper.SILENCE_SECONDS): an engine is stopped before its job can be given to another.
+# Less than the reaper's patience (jobs.reaper.SILENCE_SECONDS): an engine is stopped before another gets its job.
 RENEW_WITHIN_SECONDS = 40.0
 PROGRESS_COLUMNS = (
     "progress",

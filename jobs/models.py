@@ -41,7 +41,7 @@ class JobQuerySet(models.QuerySet["Job"]):
 
 
 class Job(models.Model):
-    """A run. `config` is the validated parameters as the API answers them; `order` what was resolved when it was accepted."""
+    """A run. `config`: the validated parameters as the API answers them; `order`: what was resolved at acceptance."""
 
     id = models.CharField(primary_key=True, max_length=40)
     kind = models.CharField(max_length=20)

@@ -6,6 +6,7 @@ import pytest
 from rest_framework.test import APIClient
 
 from characters.models import TrainingImage
+from characters.uploading import BoundedFiles
 from tests.characters.making import UNKNOWN_ID, decoded, encoded, jpeg, new_character, picture, send, upload
 
 pytestmark = pytest.mark.django_db
@@ -153,6 +154,15 @@ def test_an_unknown_character_takes_no_photos() -> None:
     response = send(UNKNOWN_ID, ("a.jpg", jpeg()))
     assert (response.status_code, response.json()) == (404, {"detail": f"Character {UNKNOWN_ID} not found"})
     assert APIClient().get(f"/api/characters/{UNKNOWN_ID}/images").status_code == 404
+
+
+def test_of_a_file_that_is_too_large_only_the_beginning_reaches_the_disk() -> None:
+    arriving = BoundedFiles()
+    arriving.new_file("files", "huge.jpg", "image/jpeg", None)
+    for start in range(0, 50_000_000, 10_000_000):
+        arriving.receive_data_chunk(bytes(10_000_000), start)
+    with arriving.file_complete(50_000_000) as file:
+        assert Path(file.temporary_file_path()).stat().st_size == 20_000_001
 
 
 def test_no_temporary_file_outlives_its_request(character_id: str, settings: Any, tmp_path: Path) -> None:

@@ -96,14 +96,24 @@ def test_broken_exif_costs_a_photo_nothing(path: Path) -> None:
     assert decoded(photo.content).size == (96, 80)
 
 
-def test_colours_of_another_profile_become_srgb(path: Path) -> None:
-    lab_white = ImageCms.ImageCmsProfile(ImageCms.createProfile("XYZ")).tobytes()
-    with_unfit_profile = accepted(path, encoded(picture(colour=(0, 200, 0)), "PNG", icc_profile=lab_white))
-    assert decoded(with_unfit_profile.content).mode == "RGB"
+def profile_with_red_and_green_exchanged() -> bytes:
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    return srgb.replace(b"rXYZ", b"????").replace(b"gXYZ", b"rXYZ").replace(b"????", b"gXYZ")
 
 
-@pytest.mark.parametrize("junk", [b"", b"no profile at all", bytes(200)])
-def test_a_broken_profile_costs_a_photo_nothing(path: Path, junk: bytes) -> None:
+@pytest.mark.parametrize(("form", "mode"), [("JPEG", "RGB"), ("PNG", "RGB"), ("PNG", "RGBA"), ("WEBP", "RGB")])
+def test_the_colours_of_another_profile_become_srgb(path: Path, form: str, mode: str) -> None:
+    red = picture(colour=(250, 0, 0) if mode == "RGB" else (250, 0, 0, 90), mode=mode)
+    photo = accepted(path, encoded(red, form, icc_profile=profile_with_red_and_green_exchanged()))
+    pixel = decoded(photo.content).getpixel((5, 5))
+    assert is_near(pixel, (0, 250, 0) if mode == "RGB" else (0, 250, 0, 90))
+
+
+UNFIT = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
+
+
+@pytest.mark.parametrize("junk", [b"", b"no profile at all", bytes(200), UNFIT])
+def test_an_unfit_profile_costs_a_photo_nothing(path: Path, junk: bytes) -> None:
     photo = accepted(path, encoded(picture(), "PNG", icc_profile=junk))
     assert decoded(photo.content).getpixel((5, 5)) == RED
 
