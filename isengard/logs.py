@@ -7,7 +7,7 @@ from structlog.typing import EventDict, WrappedLogger
 
 
 def _short_line(_logger: WrappedLogger, _name: str, event: EventDict) -> str:
-    """Return `12:30:01 INFO  jobs.runner: Job finished [job=train-1 …]`, with the traceback below where there is one."""
+    """Return `12:30:01 INFO  jobs.runner: Job finished [job=train-1 …]`, with the traceback below if there is one."""
     head = f"{event.pop('timestamp')} {event.pop('level').upper():<7} {event.pop('logger')}: {event.pop('event')}"
     trace = event.pop("exception", None)
     bound = " ".join(f"{key}={value}" for key, value in event.items() if not key.startswith("_"))

@@ -4,51 +4,27 @@ Importable without `django.setup()`: the supervisor reads it too.
 """
 
 import hashlib
-import secrets
 import socket
 import sys
 import tempfile
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import environ
 from django.core.exceptions import ImproperlyConfigured
 
+from isengard.environment import BASE_DIR, at_least, choice, env, secret_key
 from isengard.logs import logging_config
 
 VERSION = "0.1.0"
-BASE_DIR = Path(__file__).resolve().parent.parent
-
-env = environ.Env()
-env.read_env(env.str("ISENGARD_ENV_FILE", str(BASE_DIR / ".env")))
-
-
-def _choice(name: str, choices: tuple[str, ...], default: str) -> str:
-    value = str(env.str(name, default))
-    if value not in choices:
-        raise ImproperlyConfigured(f"{name} is {value!r}; it must be one of {', '.join(choices)}.")
-    return value
-
-
-def _at_least(name: str, minimum: float, default: float) -> float:
-    try:
-        value = float(env.float(name, default))
-    except ValueError as exc:
-        raise ImproperlyConfigured(f"{name} must be a number.") from exc
-    if not minimum <= value < float("inf"):
-        raise ImproperlyConfigured(f"{name} is {value}; it must be a number of at least {minimum:g}.")
-    return value
-
-
-# --- What runs, and where ---------------------------------------------------------------------------------------------
-MODE = _choice("ISENGARD_MODE", ("fast-test", "production"), "fast-test")
+# What runs, and where
+MODE = choice("ISENGARD_MODE", ("fast-test", "production"), "fast-test")
 IS_PRODUCTION = MODE == "production"
 DATA_DIR = Path(env.str("ISENGARD_DATA_DIR", str(BASE_DIR / "data"))).expanduser().resolve()
 RUN_DIR = DATA_DIR / "run"
 HOST = env.str("HOST", "127.0.0.1")
-PORT = int(_at_least("PORT", 1, 8000))
+PORT = int(at_least("PORT", 1, 8000))
 HOSTNAME = env.str("ISENGARD_HOSTNAME", socket.gethostname())
-SHUTDOWN_GRACE_SECONDS = _at_least("ISENGARD_SHUTDOWN_GRACE_SECONDS", 1, 120 if IS_PRODUCTION else 5)
+SHUTDOWN_GRACE_SECONDS = at_least("ISENGARD_SHUTDOWN_GRACE_SECONDS", 1, 120 if IS_PRODUCTION else 5)
 
 if env.str("ISENGARD_API_KEYS", ""):
     raise ImproperlyConfigured(
@@ -56,22 +32,7 @@ if env.str("ISENGARD_API_KEYS", ""):
     )
 
 
-def _secret_key() -> str:
-    """Return SECRET_KEY, or outside production one that is made once and kept in the data directory."""
-    given = str(env.str("SECRET_KEY", ""))
-    if given:
-        return given
-    if IS_PRODUCTION:
-        raise ImproperlyConfigured("SECRET_KEY must be set in production: any long random text that stays secret.")
-    kept = DATA_DIR / "secret_key"
-    if not kept.exists():
-        DATA_DIR.mkdir(parents=True, exist_ok=True)
-        kept.touch(mode=0o600)
-        kept.write_text(secrets.token_urlsafe(50))
-    return kept.read_text().strip() or secrets.token_urlsafe(50)
-
-
-SECRET_KEY = _secret_key()
+SECRET_KEY = secret_key(DATA_DIR, is_production=IS_PRODUCTION)
 ADMIN_PASSWORD = env.str("ISENGARD_ADMIN_PASSWORD", "")
 DEBUG = False
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
@@ -81,7 +42,7 @@ SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXIES
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = IS_PRODUCTION
 X_FRAME_OPTIONS = "DENY"
 
-# --- Applications -----------------------------------------------------------------------------------------------------
+# Applications
 INSTALLED_APPS = [
     "isengard",
     "generation",
@@ -139,12 +100,13 @@ USE_TZ = True
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 AUTH_PASSWORD_VALIDATORS = [{"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"}]
 
-# --- Database ---------------------------------------------------------------------------------------------------------
+# Database
 DATABASES = {"default": env.db("DATABASE_URL", default=f"sqlite:///{DATA_DIR / 'isengard.sqlite3'}")}
 _database = DATABASES["default"]
 if _database["ENGINE"] == "django.db.backends.sqlite3":
-    # WAL lets the API read while a worker writes; IMMEDIATE takes the write lock at BEGIN, so that a transaction that reads
-    # first never dies with "database is locked"; FULL, because a job that was answered with 201 must survive a power cut.
+    # WAL lets the API read while a worker writes; IMMEDIATE takes the write lock at BEGIN, so that a transaction that
+    # reads first never dies with "database is locked"; FULL, because a job that was answered with 201 must survive a
+    # power cut.
     _database["OPTIONS"] = {
         "timeout": 30,
         "transaction_mode": "IMMEDIATE",
@@ -156,7 +118,7 @@ else:
     _database["CONN_HEALTH_CHECKS"] = True
 _database["CONN_MAX_AGE"] = 600
 
-# --- Redis: queue, progress, rate limits ------------------------------------------------------------------------------
+# Redis: queue, progress, rate limits
 REDIS_IS_EMBEDDED = not env.str("REDIS_URL", "")
 
 
@@ -182,7 +144,7 @@ CACHES = {
     }
 }
 
-# --- Celery: a message is a doorbell that names a kind of job; the row in the database is the job ---------------------
+# Celery: a message is a doorbell that names a kind of job; the row in the database is the job
 CELERY_BROKER_URL = REDIS_URL.replace("unix://", "redis+socket://", 1)
 CELERY_TASK_SERIALIZER = "json"
 CELERY_ACCEPT_CONTENT = ["json"]
@@ -220,7 +182,7 @@ CELERY_BEAT_SCHEDULE = {
     "reap": {"task": "jobs.reap", "schedule": REAP_SECONDS, "options": {"expires": REAP_SECONDS}},
 }
 
-# --- Storage: keys below one root ---------------------------------------------------------------------------------------
+# Storage: keys below one root
 MEDIA_ROOT = DATA_DIR
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
@@ -234,10 +196,10 @@ FILE_UPLOAD_HANDLERS = ["django.core.files.uploadhandler.TemporaryFileUploadHand
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1_000_000
 DATA_UPLOAD_MAX_NUMBER_FILES = 100
 
-# --- Engines ----------------------------------------------------------------------------------------------------------
-SIMULATOR_STEP_SECONDS = _at_least("ISENGARD_SIMULATOR_STEP_SECONDS", 0, 0.02)
+# Engines
+SIMULATOR_STEP_SECONDS = at_least("ISENGARD_SIMULATOR_STEP_SECONDS", 0, 0.02)
 GPU = env.str("ISENGARD_GPU", "0")
-GPU_SHARING = _choice("ISENGARD_GPU_SHARING", ("exclusive", "shared"), "exclusive" if IS_PRODUCTION else "shared")
+GPU_SHARING = choice("ISENGARD_GPU_SHARING", ("exclusive", "shared"), "exclusive" if IS_PRODUCTION else "shared")
 
 STAND_IN_TRAINER = BASE_DIR / "training" / "engines" / "simulator"
 AI_TOOLKIT_DIR = Path(
@@ -294,8 +256,8 @@ def _comfyui_urls() -> tuple[str, ...]:
 
 COMFYUI_URLS = _comfyui_urls()
 
-# --- API --------------------------------------------------------------------------------------------------------------
-RATE_LIMITS = _choice("ISENGARD_RATE_LIMITS", ("contract", "off"), "contract")
+# API
+RATE_LIMITS = choice("ISENGARD_RATE_LIMITS", ("contract", "off"), "contract")
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.AllowAny"],
@@ -336,6 +298,6 @@ SPECTACULAR_SETTINGS = {
     "SCHEMA_PATH_PREFIX": "/api",
 }
 
-# --- Logs ---------------------------------------------------------------------------------------------------------------
-LOG_LEVEL = _choice("ISENGARD_LOG_LEVEL", ("DEBUG", "INFO", "WARNING", "ERROR"), "INFO")
+# Logs
+LOG_LEVEL = choice("ISENGARD_LOG_LEVEL", ("DEBUG", "INFO", "WARNING", "ERROR"), "INFO")
 LOGGING = logging_config(level=LOG_LEVEL, is_json=IS_PRODUCTION)

@@ -38,7 +38,7 @@ class ClientLogEntry(BaseModel):
     @classmethod
     def _only_text(cls, moment: object) -> object:
         if not isinstance(moment, str):
-            raise ValueError("must be a time as text, such as 2025-01-15T10:30:00.000Z")
+            raise ValueError("must be a time as text, such as 2025-01-15T10:30:00.000Z")  # noqa: TRY004 (pydantic's way)
         return moment
 
     @field_validator("context")

@@ -2,7 +2,7 @@
 
 import ipaddress
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from django.conf import settings
 from django.http import HttpRequest
@@ -46,9 +46,9 @@ class ContractThrottle(BaseThrottle):
             return True
         rate = f"{settings.RATES_PER_MINUTE[scope]}/m"
         try:
-            usage = get_usage(
-                request._request, group=scope, key=client_address, rate=rate, method="POST", increment=True
-            )
+            # DRF's request hands what django-ratelimit asks of it on to Django's.
+            django_request = cast(HttpRequest, request)
+            usage = get_usage(django_request, group=scope, key=client_address, rate=rate, method="POST", increment=True)
         except RedisError:
             # The limits protect a service that is well; without Redis people's work goes first.
             logger.warning("Rate limits are off while Redis is away", extra={"scope": scope})
