@@ -37,7 +37,8 @@ def _is_ours_to_judge(job: Job) -> bool:
     if identity.is_visible_from_here(_worker_of(job)) or identity.is_certainly_gone(_worker_of(job)):
         return True
     slot = Slot.objects.filter(pk=job.slot).first()
-    return slot is None or not slot.is_served()
+    # A container that was replaced serves the same slot as another process, which cannot see the old one either.
+    return slot is None or not slot.is_served() or slot.worker != _worker_of(job)
 
 
 def _reap_one(job: Job) -> bool:

@@ -1,6 +1,7 @@
 """Runs one claim: drives the engine, publishes what it makes, and settles how it ended."""
 
 import logging
+import math
 from collections.abc import Generator
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -171,27 +172,41 @@ class Run:
 
     def _fail(self, reason: str) -> None:
         self.narrator.finish()
-        fields = {**self._last_state(), **transitions.UNCLAIMED}
+        is_gone = self._engine_is_gone()
+        fields = self._last_state() | (dict(transitions.UNCLAIMED) if is_gone else {})
         if patiently(lambda: transitions.fail(self.claim.live(), reason, **fields)):
             self._note(reason, event="job.failed", level="ERROR")
             self._ended("Job failed")
-        else:
-            patiently(lambda: transitions.release(self.claim.own()))
+        elif is_gone:
+            self._release()
 
     def _give_back(self, message: str, *, crashes: int = 0, run_after: datetime | None = None) -> None:
         self._note(message, event="job.given_back", level="WARNING")
+        if not self._engine_is_gone():
+            return
         rows = self.claim.live()
         short = message[:MAX_MESSAGE_LENGTH]
         if patiently(lambda: transitions.give_back(rows, message=short, crashes=crashes, run_after=run_after)):
             logger.info("Job given back: %s", message)
             nudge(self.job.pk)
         else:
-            patiently(lambda: transitions.release(self.claim.own()))
+            self._release()
 
     def _settle_stop(self, exc: ClaimEnded) -> None:
         logger.info("The run stopped: its claim is %s", exc.loss)
+        if self._engine_is_gone():
+            self._release()
+
+    def _release(self) -> None:
         if patiently(lambda: transitions.release(self.claim.own())):
             self._note("The engine has stopped", event="job.engine_stopped")
+
+    def _engine_is_gone(self) -> bool:
+        """Return whether nothing of the engine is left. If not, the holder stays, and the reaper tries again."""
+        is_gone = self.kind.stop_leftover(self.job)
+        if not is_gone:
+            logger.error("The engine does not stop; its slot stays taken until the reaper has seen it gone")
+        return is_gone
 
     def _ended(self, message: str) -> None:
         self.job.refresh_from_db()
@@ -225,7 +240,12 @@ def apply_progress(job: Job, event: events.Progress, *, at_least: int = 0) -> No
         job.progress = min(99, job.current_step * 100 // job.total_steps)
     job.stage = event.stage or job.stage
     job.message = (event.message or job.message)[:MAX_MESSAGE_LENGTH]
-    job.iteration_speed = event.iteration_speed if event.iteration_speed is not None else job.iteration_speed
-    job.eta_seconds = event.eta_seconds if event.eta_seconds is not None else job.eta_seconds
-    job.current_loss = event.loss if event.loss is not None else job.current_loss
-    job.learning_rate = event.learning_rate if event.learning_rate is not None else job.learning_rate
+    job.iteration_speed = _known(event.iteration_speed, job.iteration_speed)
+    job.eta_seconds = _known(event.eta_seconds, job.eta_seconds)
+    job.current_loss = _known(event.loss, job.current_loss)
+    job.learning_rate = _known(event.learning_rate, job.learning_rate)
+
+
+def _known(value: float | None, before: float | None) -> float | None:
+    # A loss of NaN is news for the log; JSON has no word for it.
+    return value if value is not None and math.isfinite(value) else before

@@ -131,9 +131,19 @@ def test_a_heartbeat_starts_the_minute_anew_whatever_the_rows_clock_says(slot, m
 def test_a_host_whose_worker_lives_is_left_to_reap_for_itself(slot: Slot, monkeypatch) -> None:
     clock = Clock(monkeypatch)
     claimed_by(on_another_host(), slot)
+    Slot.objects.update(worker=on_another_host())
     reaper.reap()
     clock.now += 120
     assert reaper.reap() == 0
+
+
+def test_a_worker_that_was_replaced_on_its_slot_is_judged_by_its_silence(slot: Slot, monkeypatch) -> None:
+    clock = Clock(monkeypatch)
+    claimed_by(on_another_host(), slot)
+    Slot.objects.update(worker={**on_another_host(), "pid_namespace": "of the new container"})
+    assert reaper.reap() == 0
+    clock.now += 61
+    assert reaper.reap() == 1
 
 
 def test_a_worker_that_comes_back_while_it_is_judged_keeps_its_job(slot: Slot, fake_kind: FakeKind) -> None:

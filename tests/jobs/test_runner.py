@@ -145,6 +145,30 @@ def test_a_cancel_stops_the_engine_and_clears_the_holder(slot: Slot, fake_kind: 
     assert events_of(job)[-1][:2] == ("2-0", "complete")
 
 
+def test_an_engine_that_does_not_stop_keeps_its_slot_until_it_is_gone(slot: Slot, fake_kind: FakeKind) -> None:
+    fake_kind.script = [wait_for_cancel, *idle()]
+    fake_kind.leftover_is_gone = False
+    job = run(slot)
+    assert job.status == Status.CANCELLED
+    assert job.holder is not None
+    assert queue.claim_next(slot.kind, slot.name, this_process()) is None
+
+
+def test_a_failed_job_whose_engine_does_not_stop_keeps_its_slot(slot: Slot, fake_kind: FakeKind) -> None:
+    fake_kind.script = [EngineFailed("no memory")]
+    fake_kind.leftover_is_gone = False
+    job = run(slot)
+    assert job.status == Status.FAILED
+    assert job.holder is not None
+
+
+def test_a_loss_that_is_no_number_is_left_out(slot: Slot, fake_kind: FakeKind) -> None:
+    fake_kind.script = [Progress(step=1, total=10, loss=0.5), Progress(step=2, total=10, loss=float("nan")), Finished()]
+    job = run(slot)
+    assert job.current_loss == 0.5
+    assert all(data.get("loss") in (None, 0.5) and None not in data.values() for _, _, data in events_of(job))
+
+
 def test_nothing_is_published_after_a_cancel(slot: Slot, fake_kind: FakeKind, tmp_path: Path) -> None:
     before, after = artifact(tmp_path, "before.png"), artifact(tmp_path, "after.png")
     fake_kind.script = [before, wait_for_cancel, after, Finished()]
