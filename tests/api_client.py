@@ -17,7 +17,8 @@ ORIENTATION, GPS = 0x0112, 0x8825
 def photo(number: int = 0, *, width: int = 3000, height: int = 2000) -> bytes:
     """Return a JPEG as a phone makes it: six megapixels, lying on its side, with the place it was taken at."""
     shade = Image.linear_gradient("L").resize((width, height))
-    picture = Image.merge("RGB", (shade, shade.transpose(Image.Transpose.ROTATE_180), Image.new("L", shade.size, number)))
+    upside_down = shade.transpose(Image.Transpose.ROTATE_180)
+    picture = Image.merge("RGB", (shade, upside_down, Image.new("L", shade.size, number)))
     exif = Image.Exif()
     exif[ORIENTATION] = 6
     exif.get_ifd(GPS)[2] = (52.0, 31.0, 12.0)

@@ -3,8 +3,9 @@
 import os
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
 import pytest
 from django.conf import settings
@@ -12,8 +13,14 @@ from django.core.cache import cache
 
 from isengard.supervisor.valkey import answers_ping, prepare_socket_directory, valkey_argv
 
+if TYPE_CHECKING:
+    from tests.api_client import Api
+    from tests.stack import Stack
 
-def wait_until(condition, *, seconds=20.0, what="the condition"):  # noqa: ANN001, ANN201
+T = TypeVar("T")
+
+
+def wait_until(condition: Callable[[], T], *, seconds: float = 20.0, what: str = "the condition") -> T:
     """Return the first true value of `condition()`; fail with `what` after `seconds`."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:

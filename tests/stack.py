@@ -30,13 +30,17 @@ class Stack:
         self.url = f"http://127.0.0.1:{self.port}"
         self.log_path = data_dir.parent / f"{data_dir.name}.log"
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("ISENGARD_", "COMFYUI"))}
-        self.environment = kept | {
-            "ISENGARD_DATA_DIR": str(data_dir),
-            "ISENGARD_ENV_FILE": "/dev/null",
-            "ISENGARD_RATE_LIMITS": "off",
-            "ISENGARD_SIMULATOR_STEP_SECONDS": "0.01",
-            "PORT": str(self.port),
-        } | environment
+        self.environment = (
+            kept
+            | {
+                "ISENGARD_DATA_DIR": str(data_dir),
+                "ISENGARD_ENV_FILE": "/dev/null",
+                "ISENGARD_RATE_LIMITS": "off",
+                "ISENGARD_SIMULATOR_STEP_SECONDS": "0.01",
+                "PORT": str(self.port),
+            }
+            | environment
+        )
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> "Stack":

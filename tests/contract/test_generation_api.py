@@ -242,8 +242,14 @@ def test_a_bad_count_is_named(api: Client, count: object) -> None:
 
 @pytest.mark.parametrize(
     ("body", "named"),
-    [({}, "config"), ({"config": None}, "config"), ({"config": {}}, "config.prompt"), ({"config": [1]}, "config")]
-    + [({"config": {"prompt": "a", "cfg": 1}}, "config.cfg"), ({"config": {"prompt": "a"}, "x": 1}, "x")],
+    [
+        ({}, "config"),
+        ({"config": None}, "config"),
+        ({"config": {}}, "config.prompt"),
+        ({"config": [1]}, "config"),
+        ({"config": {"prompt": "a", "cfg": 1}}, "config.cfg"),
+        ({"config": {"prompt": "a"}, "x": 1}, "x"),
+    ],
 )
 def test_a_bad_body_is_named(api: Client, body: dict, named: str) -> None:
     answer = api.post("/api/generation", json.dumps(body), content_type="application/json")

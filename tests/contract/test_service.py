@@ -237,8 +237,9 @@ def test_each_client_has_its_own_limit_behind_a_trusted_proxy(api: Client, setti
     settings.TRUSTED_PROXIES = ("127.0.0.1",)
     for client in ("10.1.1.1", "10.1.1.2"):
         forwarded = {"X-Forwarded-For": f"1.2.3.4, {client}"}
-        answers = [api.post("/api/training", "{}", content_type="application/json", headers=forwarded) for _ in range(5)]
-        assert {answer.status_code for answer in answers} == {400}
+        for _ in range(5):
+            answer = api.post("/api/training", "{}", content_type="application/json", headers=forwarded)
+            assert answer.status_code == 400
 
 
 def test_nobody_else_can_choose_the_address_it_is_counted_by(api: Client) -> None:

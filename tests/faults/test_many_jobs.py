@@ -16,7 +16,7 @@ TRAININGS = 10
 
 
 def rows(stack: Stack) -> list[tuple]:
-    query = "SELECT id, kind, status, attempt, created_at, started_at FROM jobs_job WHERE id IN (SELECT id FROM jobs_job)"
+    query = "SELECT id, kind, status, attempt, created_at, started_at FROM jobs_job"
     with sqlite3.connect(f"file:{stack.data_dir / 'isengard.sqlite3'}?mode=ro", uri=True, timeout=10) as database:
         return database.execute(query + " ORDER BY created_at").fetchall()
 

@@ -5,9 +5,12 @@ from pathlib import Path
 from typing import Any
 
 from celery import current_app
+from django.contrib.admin.utils import quote
 from django.contrib.auth.models import Permission, User
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
+from django.test import Client
+from django.urls import reverse
 from django.utils import timezone
 from kombu import Queue
 
@@ -31,7 +34,7 @@ def running_job(job_id: str, slot: Slot, **fields: Any) -> Job:
     holder = {"worker": {"host": "elsewhere", "pid": 4711}, "slot": slot.name, "token": job_id}
     claim = {"token": job_id, "slot": slot.name, "gpu": slot.gpu, "holder": holder, "attempt": 1}
     started = {"started_at": timezone.now() - timedelta(minutes=3), "heartbeat_at": timezone.now()}
-    return new_job(job_id, status=Status.RUNNING, **claim | started | fields)
+    return new_job(job_id, **{"status": Status.RUNNING} | claim | started | fields)
 
 
 def new_slot(name: str = "generation@http://127.0.0.1:8188", **fields: Any) -> Slot:
@@ -76,6 +79,14 @@ def viewer(*extra: str) -> User:
     seen = Permission.objects.filter(codename__startswith="view_")
     user.user_permissions.set([*seen, *Permission.objects.filter(codename__in=extra)])
     return user
+
+
+def page_of(client: Client, row: Any, action: str = "change") -> str:
+    meta = type(row)._meta
+    address = reverse(f"admin:{meta.app_label}_{meta.model_name}_{action}", args=[quote(row.pk)])
+    response = client.get(address)
+    assert response.status_code == 200, (address, response)
+    return response.content.decode()
 
 
 def stored_files(root: Path) -> set[str]:

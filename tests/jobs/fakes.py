@@ -1,5 +1,6 @@
 """A kind of job whose engine does what the test says: a script of events and calls."""
 
+import os
 from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,8 +10,6 @@ from jobs.events import Controls, Event, Finished
 from jobs.identity import of_process
 from jobs.models import GpuLease, Job, Slot, Status
 from jobs.transitions import Claim
-
-import os
 
 Step = Event | Exception | Callable[[Job, Claim], object]
 
