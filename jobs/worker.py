@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 
 KEEP_SECONDS = 5.0
 
-_slots: dict[str, list[str]] = {}
+_served: dict[str, list[kinds.SlotSpec]] = {}
 _stop_keeping = threading.Event()
 
 
@@ -26,34 +26,23 @@ def own_identity() -> dict[str, Any]:
     return identity.of_process(os.getpid()).as_json()
 
 
-def register_slots(kind: kinds.JobKind) -> list[str]:
-    """Record the slots this process serves, and return their names."""
-    names = []
-    for spec in kind.slots():
-        gpu, _ = GpuLease.objects.get_or_create(host=spec.gpu_host, gpu=spec.gpu)
-        Slot.objects.update_or_create(
-            name=spec.name,
-            defaults={
-                "kind": kind.name,
-                "capacity": kind.claims_per_slot,
-                "gpu": gpu,
-                "engine": spec.engine,
-                "worker": own_identity(),
-                "heartbeat_at": timezone.now(),
-            },
-        )
-        names.append(spec.name)
-    return names
+def register_slot(kind: kinds.JobKind, spec: kinds.SlotSpec) -> None:
+    """Record that this process serves the slot, now. Repeated every few seconds: that is its sign of life."""
+    gpu, _ = GpuLease.objects.get_or_create(host=spec.gpu_host, gpu=spec.gpu)
+    served = {"worker": own_identity(), "heartbeat_at": timezone.now()}
+    described = {"kind": kind.name, "capacity": kind.claims_per_slot, "gpu": gpu, "engine": spec.engine}
+    Slot.objects.update_or_create(name=spec.name, defaults=served | described)
 
 
 def claim_for_this_worker(kind_name: str) -> Claim | None:
     """Claim the best job for the first slot of this process that has room and an engine that answers."""
     if is_draining():
         return None
-    kind = kinds.get(kind_name)
-    for name in _slots.get(kind_name, ()):
-        slot = Slot.objects.get(pk=name)
-        claim = queue.claim_next(kind_name, name, own_identity()) if kind.is_ready(slot) else None
+    for spec in _served.get(kind_name, ()):
+        slot = Slot.objects.filter(pk=spec.name).first()
+        if slot is None or not kinds.get(kind_name).is_ready(slot):
+            continue
+        claim = queue.claim_next(kind_name, slot.name, own_identity())
         if claim is not None:
             return claim
     return None
@@ -63,11 +52,13 @@ def claim_for_this_worker(kind_name: str) -> Claim | None:
 def start_serving(sender: Any, **_: Any) -> None:
     """Serve the kinds whose queues this worker consumes."""
     consumed = {queue.name for queue in sender.task_consumer.queues}
-    served = [kind for kind in kinds.all_kinds() if kind.name in consumed]
-    for kind in served:
-        _slots[kind.name] = register_slots(kind)
-        logger.info("Serving %s on %s", kind.name, ", ".join(_slots[kind.name]))
-    if served:
+    for kind in kinds.all_kinds():
+        if kind.name in consumed:
+            _served[kind.name] = kind.slots()
+            names = ", ".join(spec.name for spec in _served[kind.name])
+            logger.info("Serving %s on %s", kind.name, names)
+    if _served:
+        _keep_once()
         threading.Thread(target=_keep_alive, name="slots", daemon=True).start()
 
 
@@ -79,15 +70,18 @@ def drain(**_: Any) -> None:
 
 
 def _keep_alive() -> None:
+    while not _stop_keeping.wait(KEEP_SECONDS):
+        _keep_once()
+
+
+def _keep_once() -> None:
     """Tell that the slots are served, and end the claims of dead workers, this host's before all."""
-    while True:
-        try:
-            reaper.reap()
-            names = [name for served in _slots.values() for name in served]
-            Slot.objects.filter(pk__in=names).update(heartbeat_at=timezone.now())
-        except DatabaseError as exc:
-            logger.warning("Could not tell that this worker lives: %s", exc)
-        finally:
-            connection.close()
-        if _stop_keeping.wait(KEEP_SECONDS):
-            return
+    try:
+        for kind_name, specs in _served.items():
+            for spec in specs:
+                register_slot(kinds.get(kind_name), spec)
+        reaper.reap()
+    except DatabaseError as exc:
+        logger.warning("Could not tell that this worker lives: %s", exc)
+    finally:
+        connection.close()
