@@ -2,20 +2,26 @@
 
 from typing import Any
 
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from generation.params import GenerationParams
 from jobs import queue
 from jobs.models import Artifact, Job, Status
 from jobs.outputs import outputs_of
 from jobs.payloads import message_of
 
 
-class GenerationJobAnswer(serializers.Serializer[None]):
-    """Describes the answer in the schema; answers themselves are made of rows."""
+@extend_schema_field(GenerationParams)
+class ConfigAnswer(serializers.DictField):
+    pass
 
+
+# For the schema alone: answers themselves are made of rows.
+class GenerationJobAnswer(serializers.Serializer[None]):
     id = serializers.CharField()
     status = serializers.ChoiceField(choices=Status.values)
-    config = serializers.DictField()
+    config = ConfigAnswer(help_text="Every parameter, as it was used.")
     progress = serializers.IntegerField(min_value=0, max_value=100, help_text="Percent; 100 only when completed.")
     error_message = serializers.CharField(allow_null=True)
     created_at = serializers.DateTimeField()

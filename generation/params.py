@@ -57,7 +57,18 @@ def _toggle(description: str) -> bool:
     return field
 
 
-Text = Annotated[str, AfterValidator(_without_control_characters)]
+# The same as the validators, for who reads the schema.
+_PRINTED = r"[^\u0000-\u0008\u000B-\u001F\u007F-\u009F]*"
+_VISIBLE = r"[^\s\u0000-\u001F\u007F-\u009F]"
+Text = Annotated[
+    str, AfterValidator(_without_control_characters), Field(json_schema_extra={"pattern": f"^{_PRINTED}$"})
+]
+VisibleText = Annotated[
+    str,
+    AfterValidator(_without_control_characters),
+    AfterValidator(_not_blank),
+    Field(json_schema_extra={"pattern": f"^{_PRINTED}{_VISIBLE}{_PRINTED}$"}),
+]
 SidePixels = Annotated[int, Field(ge=512, le=2048), AfterValidator(_to_accepted_side)]
 
 
@@ -66,7 +77,7 @@ class GenerationParams(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
-    prompt: Annotated[Text, AfterValidator(_not_blank)] = Field(
+    prompt: VisibleText = Field(
         min_length=1, max_length=2000, description="What the image shows.", json_schema_extra={"wired": True}
     )
     negative_prompt: Text = Field(

@@ -7,12 +7,13 @@ from django.db import transaction
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from rest_framework import exceptions
 
-from characters.loras import newest_lora
+from characters.loras import hold, newest_lora
 from characters.models import Character, Lora
 from generation.kind import GenerationKind
 from generation.offers import refusal_of
 from generation.params import COUNT_RANGE, MAX_SEED, TOGGLES, GenerationParams
 from jobs import log, queue
+from jobs.idempotency import RequestKey, Submission, intent_of, record_once, repeat_of
 from jobs.models import Job, new_job_id
 
 UPLOADED = "uploaded:"
@@ -31,9 +32,21 @@ class GenerationRequest(BaseModel):
         return self
 
 
-def start_generation(wanted: GenerationRequest, *, correlation_id: str) -> Job:
-    """Record a generation and ring for it. Raises NotFound for the LoRA and ValidationError for everything else."""
+def start_generation(wanted: GenerationRequest, *, correlation_id: str, key: RequestKey | None = None) -> Submission:
+    """Record a generation and ring for it, or return the one that `key` started before.
+
+    Raises NotFound for the LoRA and ValidationError for everything else.
+    """
+    intent = intent_of(key, wanted.model_dump(mode="json"))
+    repeat = repeat_of(intent)
+    if repeat is not None:
+        return repeat
+    # Asks the servers, which no transaction may wait for.
     _refuse_unsupported(wanted.config)
+    return record_once(intent, lambda: _record(wanted, correlation_id))
+
+
+def _record(wanted: GenerationRequest, correlation_id: str) -> Job:
     with transaction.atomic():
         lora = find_lora(wanted.config.lora_id) if wanted.config.lora_id is not None else None
         job = queue.submit(_job(wanted, lora, correlation_id))
@@ -49,9 +62,12 @@ def _refuse_unsupported(params: GenerationParams) -> None:
 
 
 def find_lora(lora_id: str) -> Lora:
-    """Return a character's newest LoRA, or the LoRA itself for `uploaded:<id>` or its own id."""
+    """Return a character's newest LoRA, or the LoRA itself for `uploaded:<id>` or its own id.
+
+    It cannot be deleted before the transaction ends; from then on the job that names it protects it.
+    """
     given = lora_id.removeprefix(UPLOADED)
-    lora = Lora.objects.select_related("character").filter(pk=given).first()
+    lora = hold(given)
     if lora is not None:
         return lora
     if given != lora_id or not given.startswith("char-"):

@@ -1,23 +1,24 @@
 """HTTP of generations and their pictures."""
 
-from http import HTTPStatus
-
 from django.http import HttpResponseBase
-from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework.exceptions import NotFound
 from rest_framework.generics import GenericAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from characters.serving import serve
+from characters.serving import IMMUTABLE, Representation, file_answers
+from characters.thumbnails import SIZE_PARAMETER, serve_picture
 from generation.answers import GenerationJobAnswer, as_answers
 from generation.kind import GenerationKind
 from generation.service import GenerationRequest, start_generation
+from jobs import idempotency
 from jobs.models import Artifact, Job
 from jobs.params import parse
 from jobs.requests import cancel_or_refuse, correlation_id_of, find_job
+
+UNKNOWN_LORA = OpenApiResponse(description="There is no such LoRA or character.")
 
 
 class GenerationsView(GenericAPIView[Job]):
@@ -33,12 +34,15 @@ class GenerationsView(GenericAPIView[Job]):
         operation_id="startGeneration",
         tags=["generation"],
         request=GenerationRequest,
-        responses={201: GenerationJobAnswer},
+        parameters=[idempotency.PARAMETER],
+        responses={201: GenerationJobAnswer, 200: GenerationJobAnswer, 404: UNKNOWN_LORA},
     )
     def post(self, request: Request) -> Response:
+        """Start a generation, or with an `Idempotency-Key` that was sent before get the one that it started."""
+        key = idempotency.key_of(request, endpoint=GenerationKind.name)
         wanted = parse(GenerationRequest, request.data)
-        job = start_generation(wanted, correlation_id=correlation_id_of(request))
-        return Response(as_answers([job])[0], status=HTTPStatus.CREATED)
+        submission = start_generation(wanted, correlation_id=correlation_id_of(request), key=key)
+        return Response(as_answers([submission.job])[0], status=submission.http_status)
 
 
 class GenerationView(APIView):
@@ -54,10 +58,16 @@ class GenerationCancelView(APIView):
 
 
 class OutputView(APIView):
-    @extend_schema(tags=["generation"], responses={(200, "image/png"): OpenApiTypes.BINARY})
+    @extend_schema(
+        operation_id="getGenerationOutput",
+        tags=["generation"],
+        parameters=[SIZE_PARAMETER],
+        responses=file_answers("image/png", "image/webp"),
+    )
     def get(self, request: Request, filename: str) -> HttpResponseBase:
-        """Return a generated image."""
+        """Return a generated image, or a thumbnail of it."""
         output = Artifact.objects.filter(type="output", name=filename).first()
         if output is None:
             raise NotFound(f"Output {filename} not found")
-        return serve(output.key, content_type="image/png", etag=output.key, filename=output.name, request=request)
+        whole = Representation(content_type="image/png", etag=output.key, filename=output.name, cache_control=IMMUTABLE)
+        return serve_picture(output.key, whole, request)

@@ -24,7 +24,9 @@ Stage = Literal[
     "exporting",
 ]
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
-ArtifactType = Literal["sample", "checkpoint", "model", "log", "output"]
+ArtifactType = Literal["sample", "checkpoint", "model", "log", "output", "config"]
+
+ENGINE_CONFIG_NAME = "engine_config.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,10 @@ class Log:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Artifact:
-    """A whole file at `path`, ready to be published as `name`. It is copied; the engine may delete it afterwards."""
+    """A whole file at `path`, ready to be published as `name`. It is copied; the engine may delete it afterwards.
+
+    A `config` is what the engine itself is given: kept for whoever looks into a failure, and not told to clients.
+    """
 
     type: ArtifactType
     name: str

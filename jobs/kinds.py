@@ -76,6 +76,10 @@ class JobKind(ABC):
     def stop_leftover(self, job: Job) -> bool:
         """Stop what a dead worker left running for `job.holder`; return whether it is gone."""
 
+    def kept_checkpoints(self, job: Job) -> int | None:
+        """Return how many of the newest checkpoints stay published; None: all."""
+        return None
+
     def conclude(self, job: Job, claim: Claim, finished: Finished) -> Verdict:
         """Put the result's files in place, before the transaction that publishes them."""
         return PlainVerdict()

@@ -12,7 +12,7 @@ from django.db import DatabaseError, transaction
 from django.utils import timezone
 
 from jobs.events import Log
-from jobs.models import Job, JobLogLine
+from jobs.models import TERMINAL, Job, JobLogLine
 from jobs.timestamps import iso_milliseconds
 
 logger = logging.getLogger(__name__)
@@ -20,6 +20,7 @@ logger = logging.getLogger(__name__)
 FLUSH_SECONDS = 1.0
 MAX_MESSAGE_LENGTH = 4000
 MAX_BUFFERED = 5000
+ARCHIVED_AT_ONCE = 20
 
 
 def write(job_id: str, message: str, *, event: str, level: str = "INFO", **fields: Any) -> None:
@@ -85,3 +86,10 @@ def archive(job: Job) -> None:
     unused = before if is_ours else after
     if unused:
         default_storage.delete(unused)
+
+
+def archive_ended() -> None:
+    """Archive what a run could not: logs of jobs that were cancelled while they waited, or whose worker died at the end."""
+    ended = Job.objects.filter(status__in=TERMINAL, holder__isnull=True, log_lines__isnull=False)
+    for job in ended.distinct()[:ARCHIVED_AT_ONCE]:
+        archive(job)

@@ -174,6 +174,23 @@ class JobLogLine(models.Model):
         }
 
 
+class IdempotencyKey(models.Model):
+    """The job that a named request started. It appears with its job, in one transaction."""
+
+    scope = models.CharField(max_length=150, help_text="Client and endpoint.")
+    key = models.CharField(max_length=255, help_text="As the client sent it.")
+    fingerprint = models.CharField(max_length=64, help_text="SHA-256 of the validated parameters.")
+    job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="idempotency_keys")
+    created_at = models.DateTimeField(default=timezone.now, db_index=True)
+
+    class Meta:
+        verbose_name = "idempotency key"
+        constraints = [models.UniqueConstraint(fields=["scope", "key"], name="idempotency_key_used_once")]
+
+    def __str__(self) -> str:
+        return self.key
+
+
 class QueueState(models.Model):
     """Whether a kind of job may be claimed. Pausing changes no job."""
 

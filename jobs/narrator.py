@@ -56,9 +56,12 @@ class Narrator:
 
     def _send(self, payload: dict[str, Any]) -> None:
         artifacts = {"artifacts": self._artifacts} if self._artifacts else {}
-        publish(self._job.pk, self._next_id(), "progress", payload | artifacts)
-        self._waiting, self._artifacts = None, []
+        is_sent = publish(self._job.pk, self._next_id(), "progress", payload | artifacts)
+        self._waiting = None
         self._last_sent = time.monotonic()
+        if is_sent:
+            # Otherwise they are told with the next state, when Redis is back.
+            self._artifacts = []
 
     def _next_id(self) -> EventId:
         self._job.event_seq += 1

@@ -1,4 +1,4 @@
-"""Parameters are declared once, as pydantic models in the apps above: this reads requests by them, and describes them."""
+"""Parameters are declared once, as pydantic models in the apps above: this reads requests by them and tells of them."""
 
 from collections.abc import Mapping
 from typing import Any, TypeVar

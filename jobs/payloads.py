@@ -1,5 +1,6 @@
 """What the stream says of a job: the same from a live run and from its row."""
 
+import math
 from typing import Any
 
 from django.utils import timezone
@@ -9,8 +10,11 @@ from jobs.models import Job, Status
 from jobs.timestamps import iso_milliseconds
 
 
-def _round(value: float | None, digits: int) -> float | None:
-    return None if value is None else round(value, digits)
+def _number(value: float | None, digits: int | None = None) -> float | None:
+    """Return None also for what JSON cannot say: an infinite loss or a NaN would arrive as null."""
+    if value is None or not math.isfinite(value):
+        return None
+    return value if digits is None else round(value, digits)
 
 
 def progress_payload(job: Job) -> dict[str, Any]:
@@ -28,10 +32,10 @@ def progress_payload(job: Job) -> dict[str, Any]:
         "stage": job.stage,
         "timestamp": iso_milliseconds(timezone.now()),
         "attempt": job.attempt,
-        "loss": _round(job.current_loss, 6),
-        "lr": job.learning_rate,
-        "iteration_speed": _round(job.iteration_speed, 3),
-        "eta_seconds": _round(job.eta_seconds, 1),
+        "loss": _number(job.current_loss, 6),
+        "lr": _number(job.learning_rate),
+        "iteration_speed": _number(job.iteration_speed, 3),
+        "eta_seconds": _number(job.eta_seconds, 1),
     }
     return {key: value for key, value in known.items() if value is not None} | {"progress_bar": progress_bar(job)}
 
@@ -43,12 +47,12 @@ def progress_bar(job: Job) -> dict[str, Any]:
 
 def message_of(job: Job) -> str:
     """Return the last thing that was said of the job."""
+    if job.is_terminal:
+        return end_message(job)
     if job.message:
         return job.message
     if job.status == Status.PENDING or job.status == Status.QUEUED:
         return "Waiting in the queue"
-    if job.is_terminal:
-        return end_message(job)
     return f"Step {job.current_step}/{job.total_steps}"
 
 

@@ -11,7 +11,14 @@ from jobs.lease import ClaimEnded
 from jobs.models import Artifact
 from jobs.transitions import Claim
 
-FOLDERS = {"sample": "samples", "checkpoint": "checkpoints", "model": "loras", "output": "outputs", "log": "logs"}
+FOLDERS = {
+    "sample": "samples",
+    "checkpoint": "checkpoints",
+    "model": "loras",
+    "output": "outputs",
+    "log": "logs",
+    "config": "logs",
+}
 
 
 def storage_key(claim: Claim, artifact: events.Artifact) -> str:
@@ -25,6 +32,9 @@ def publish_artifact(claim: Claim, artifact: events.Artifact) -> Artifact:
     Raises ClaimEnded if the job was cancelled or given to somebody else meanwhile.
     """
     key = storage_key(claim, artifact)
+    published = Artifact.objects.filter(key=key).first()
+    if published is not None:
+        return published
     with artifact.path.open("rb") as content:
         files.publish(key, content)
     try:
@@ -55,3 +65,12 @@ def _record(claim: Claim, artifact: events.Artifact, key: str) -> Artifact:
         },
     )
     return row
+
+
+@transaction.atomic
+def drop_old_checkpoints(job_id: str, *, kept: int) -> None:
+    """Remove all but the newest checkpoints, as the trainer does in its own folder."""
+    checkpoints = Artifact.objects.filter(job_id=job_id, type="checkpoint").order_by("-step", "-id")
+    old = list(checkpoints[kept:])
+    Artifact.objects.filter(pk__in=[row.pk for row in old]).delete()
+    transaction.on_commit(lambda: files.discard([row.key for row in old]))

@@ -11,13 +11,14 @@ from django.utils import timezone
 from structlog.contextvars import bound_contextvars
 
 from jobs import events, files, kinds, log, transitions
+from jobs.artifacts import ENGINE_CONFIG
 from jobs.errors import EngineFailed, EngineUnavailable
 from jobs.lease import ClaimEnded, Lease
 from jobs.models import Job, Status
 from jobs.narrator import Narrator, announce_end
 from jobs.patience import patiently
 from jobs.progress.writer import nudge
-from jobs.publishing import publish_artifact
+from jobs.publishing import drop_old_checkpoints, publish_artifact
 from jobs.transitions import Claim
 from jobs.worker_state import active_controls, is_draining
 
@@ -132,9 +133,13 @@ class Run:
 
     def _publish(self, event: events.Artifact) -> None:
         row = publish_artifact(self.claim, event)
+        kept = self.kind.kept_checkpoints(self.job)
+        if row.type == "checkpoint" and kept is not None:
+            drop_old_checkpoints(self.job.pk, kept=kept)
         self._note("Published", event=f"artifact.{row.type}", name=row.name, size_bytes=row.size_bytes, step=row.step)
-        described = {"type": row.type, "name": row.name} | ({} if row.step is None else {"step": row.step})
-        self.narrator.progress(artifact=described)
+        if row.type != ENGINE_CONFIG:
+            described = {"type": row.type, "name": row.name} | ({} if row.step is None else {"step": row.step})
+            self.narrator.progress(artifact=described)
 
     # --- how it ended ---
 
@@ -145,7 +150,11 @@ class Run:
         def publish() -> bool:
             with transaction.atomic():
                 is_ours = transitions.complete(
-                    self.claim, **self._last_state(), **transitions.UNCLAIMED, **verdict.fields()
+                    self.claim,
+                    **self._last_state(),
+                    **transitions.UNCLAIMED,
+                    **verdict.fields(),
+                    message=f"{self.kind.title} complete",
                 )
                 if is_ours:
                     verdict.record()
@@ -174,6 +183,7 @@ class Run:
         self.narrator.finish()
         is_gone = self._engine_is_gone()
         fields = self._last_state() | (dict(transitions.UNCLAIMED) if is_gone else {})
+        fields["message"] = f"{self.kind.title} failed"
         if patiently(lambda: transitions.fail(self.claim.live(), reason, **fields)):
             self._note(reason, event="job.failed", level="ERROR")
             self._ended("Job failed")
@@ -182,6 +192,7 @@ class Run:
 
     def _give_back(self, message: str, *, crashes: int = 0, run_after: datetime | None = None) -> None:
         self._note(message, event="job.given_back", level="WARNING")
+        self.narrator.finish()
         if not self._engine_is_gone():
             return
         rows = self.claim.live()

@@ -4,13 +4,14 @@ The row is the truth and Redis the quick way: whenever something may have been m
 stream neither hangs nor lies without Redis.
 """
 
+import asyncio
 import threading
 import time
 from collections.abc import AsyncGenerator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import orjson
-from asgiref.sync import sync_to_async
 from django.db import DatabaseError, close_old_connections
 
 from jobs.models import Job
@@ -23,7 +24,11 @@ COMMENT_SECONDS = 15.0
 # How often the row is read again: as a safeguard while Redis tells the news, and instead of Redis while it is away.
 CHECK_SECONDS = 5.0
 POLL_SECONDS = 1.0
+READERS = 2
 
+# Django gives each request under ASGI a thread of its own, and with it a database connection, for as long as the stream
+# is open. These few serve all streams of the process.
+_readers = ThreadPoolExecutor(READERS, thread_name_prefix="stream-reader")
 _closing = threading.Event()
 
 
@@ -32,11 +37,17 @@ def close_all() -> None:
     _closing.set()
 
 
-@sync_to_async
-def read_job(job_id: str) -> Job | None:
-    """Return the job from its row. Raises DatabaseError."""
+def _read_job(job_id: str) -> Job | None:
     close_old_connections()
-    return Job.objects.filter(pk=job_id).first()
+    try:
+        return Job.objects.filter(pk=job_id).first()
+    finally:
+        close_old_connections()
+
+
+async def read_job(job_id: str) -> Job | None:
+    """Return the job from its row. Raises DatabaseError."""
+    return await asyncio.get_running_loop().run_in_executor(_readers, _read_job, job_id)
 
 
 def _format(event_id: EventId, name: str, data: str) -> bytes:
@@ -49,6 +60,11 @@ def _event(event_id: EventId, name: str, payload: dict[str, Any]) -> bytes:
 
 def row_id(job: Job) -> EventId:
     return EventId(job.attempt, job.event_seq)
+
+
+async def come_back() -> AsyncGenerator[bytes, None]:
+    """An empty stream: an EventSource gives up for good at any error, but opens this one again."""
+    yield f"retry: {RETRY_MILLISECONDS}\n\n".encode()
 
 
 class JobStream:

@@ -2,7 +2,7 @@
 
 from celery import shared_task
 
-from jobs import bell, kinds, queue, reaper, runner
+from jobs import bell, idempotency, kinds, log, queue, reaper, runner
 from jobs.models import Job
 from jobs.worker import claim_for_this_worker
 
@@ -29,8 +29,10 @@ def ring_for_the_next() -> None:
 @shared_task(name="jobs.sweep")
 def sweep() -> None:
     queue.sweep()
+    idempotency.forget_expired()
 
 
 @shared_task(name="jobs.reap")
 def reap() -> None:
     reaper.reap()
+    log.archive_ended()

@@ -79,6 +79,8 @@ def claim(job: Job, slot: Slot, worker: Mapping[str, Any], *, starts_at_once: bo
         event_seq=0,
         run_after=None,
         stage="initializing" if starts_at_once else "queued",
+        # What it waited for is over.
+        message="",
         **started,
     )
     return Claim(job.pk, job.kind, job.attempt + 1, token, slot.name) if is_ours else None

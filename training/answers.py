@@ -2,21 +2,27 @@
 
 from typing import Any
 
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from characters.files import public_path
 from jobs import queue
 from jobs.models import Job, Status
 from jobs.payloads import message_of
+from training.params import TrainingParams
 
 
+@extend_schema_field(TrainingParams)
+class ConfigAnswer(serializers.DictField):
+    pass
+
+
+# For the schema alone: answers themselves are made of rows.
 class TrainingJobAnswer(serializers.Serializer[None]):
-    """Describes the answer in the schema; answers themselves are made of rows."""
-
     id = serializers.CharField()
     character_id = serializers.CharField()
     status = serializers.ChoiceField(choices=Status.values)
-    config = serializers.DictField()
+    config = ConfigAnswer(help_text="Every parameter, as it was used.")
     progress = serializers.IntegerField(min_value=0, max_value=100, help_text="Percent; 100 only when completed.")
     current_step = serializers.IntegerField(min_value=0)
     total_steps = serializers.IntegerField(min_value=0)

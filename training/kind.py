@@ -58,6 +58,9 @@ class TrainingKind(JobKind):
             return True
         return aitoolkit.stop_leftover({**engine_identity(job), "job": job.pk, "attempt": job.attempt})
 
+    def kept_checkpoints(self, job: Job) -> int | None:
+        return int(job.config["max_checkpoints"])
+
     def conclude(self, job: Job, claim: Claim, finished: Finished) -> Verdict:
         return LoraVerdict(job, finished)
 
@@ -108,7 +111,7 @@ class LoraVerdict(Verdict):
             files.publish(self.key, content)
 
     def fields(self) -> dict[str, Any]:
-        return {"output_key": self.key, "message": "Training complete"}
+        return {"output_key": self.key}
 
     def record(self) -> None:
         Lora.objects.create(

@@ -1,11 +1,21 @@
 """What a person may ask of a training, declared once for validation, /info, OpenAPI, the admin and the job file."""
 
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, StringConstraints, Tag
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    StringConstraints,
+    Tag,
+)
 from pydantic_core import PydanticCustomError
 
 
@@ -16,6 +26,15 @@ def _require_int(value: object) -> object:
     return value
 
 
+def _require_words(text: str) -> str:
+    for character in text:
+        if unicodedata.category(character) == "Cc" and character not in "\n\t":
+            raise PydanticCustomError("control_character", "must not contain control characters")
+    if not text.strip():
+        raise PydanticCustomError("blank", "must not be blank")
+    return text
+
+
 def _prompts_or_prompt(value: object) -> str:
     # Naming the branch keeps the error to the one the sender meant, instead of one for each member of the union.
     return "prompts" if isinstance(value, list) else "prompt"
@@ -24,7 +43,15 @@ def _prompts_or_prompt(value: object) -> str:
 LoraRank = Annotated[Literal[4, 8, 16, 32, 64, 128], BeforeValidator(_require_int)]
 Resolution = Annotated[Literal[512, 768, 1024], BeforeValidator(_require_int)]
 BatchSize = Annotated[Literal[1, 2, 4], BeforeValidator(_require_int)]
-Prompt = Annotated[str, StringConstraints(min_length=1, max_length=1000, pattern=r"\S")]
+# The same as `_require_words`, for who reads the schema.
+_PRINTED = r"[^\u0000-\u0008\u000B-\u001F\u007F-\u009F]*"
+_VISIBLE = r"[^\s\u0000-\u001F\u007F-\u009F]"
+Prompt = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=1000),
+    AfterValidator(_require_words),
+    Field(json_schema_extra={"pattern": f"^{_PRINTED}{_VISIBLE}{_PRINTED}$"}),
+]
 Prompts = Annotated[list[Prompt], Field(max_length=5)]
 SamplePrompts = Annotated[
     Annotated[Prompts, Tag("prompts")] | Annotated[Prompt, Tag("prompt")], Discriminator(_prompts_or_prompt)

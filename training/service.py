@@ -8,6 +8,7 @@ from rest_framework import exceptions
 
 from characters.models import Character, TrainingImage
 from jobs import log, queue
+from jobs.idempotency import RequestKey, Submission, intent_of, record_once
 from jobs.models import Job, new_job_id
 from jobs.params import as_api_error
 from training.kind import TrainingKind
@@ -22,14 +23,27 @@ class TrainingRequest(BaseModel):
     preset_name: Literal["quick", "balanced", "quality", "custom"] | None = Field(
         None, description="Where keys that `config` leaves out come from."
     )
-    base_model: str = Field("flux-dev", max_length=100, description="The model to train on.")
+    base_model: str = Field(
+        "flux-dev",
+        max_length=100,
+        description="The model to train on.",
+        json_schema_extra={"enum": list(BASE_MODELS)},
+    )
 
 
-def start_training(wanted: TrainingRequest, *, correlation_id: str) -> Job:
-    """Record a training and ring for it. Raises NotFound for the character and ValidationError for everything else."""
+def start_training(wanted: TrainingRequest, *, correlation_id: str, key: RequestKey | None = None) -> Submission:
+    """Record a training and ring for it, or return the one that `key` started before.
+
+    Raises NotFound for the character and ValidationError for everything else.
+    """
     params = _params(wanted)
     if wanted.base_model not in BASE_MODELS:
         raise exceptions.ValidationError({"base_model": f"must be one of {', '.join(BASE_MODELS)}."})
+    intent = intent_of(key, wanted.model_dump(mode="json") | {"config": params.model_dump(mode="json")})
+    return record_once(intent, lambda: _record(wanted, params, correlation_id))
+
+
+def _record(wanted: TrainingRequest, params: TrainingParams, correlation_id: str) -> Job:
     with transaction.atomic():
         # Locked, so that a character that is being deleted gets no job behind the deletion's back.
         character = Character.objects.select_for_update().filter(pk=wanted.character_id).first()

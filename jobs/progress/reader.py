@@ -21,8 +21,9 @@ from jobs.progress.writer import CHANNEL, stream_key
 
 logger = logging.getLogger(__name__)
 
-# A client that is further behind is told the present state instead of each event it missed.
+# A client that is further behind gets its events from the stream, so that none of them waits for it in memory.
 MAX_BEHIND = 200
+FIRST_EVENT = EventId(1, 1)
 RECONNECT_SECONDS = 1.0
 
 Entry = tuple[bytes, dict[bytes, bytes]]
@@ -136,17 +137,18 @@ class Hub:
             subscription.mark_gap()
 
     async def missed(self, job_id: str, after: EventId) -> list[StreamedEvent] | None:
-        """Return the job's kept events after an id; None if the stream is gone, begins later, or Redis is away."""
+        """Return the job's events after an id; None if they are not all held any more, or Redis is away."""
         try:
-            entries = await self._range(job_id, start=str(after), count=MAX_BEHIND)
+            entries = await self._range(job_id, start=str(after))
+            # Read last: what is trimmed in between is then noticed.
             first = await self._range(job_id, start="-", count=1)
         except (RedisError, OSError):
             return None
-        if not first or _id_of(first[0]) > after or len(entries) == MAX_BEHIND:
+        if not first or _id_of(first[0]) > max(after, FIRST_EVENT):
             return None
         return [event for event in map(_event_of, entries) if event.id > after]
 
-    async def _range(self, job_id: str, *, start: str, count: int) -> list[Entry]:
+    async def _range(self, job_id: str, *, start: str, count: int | None = None) -> list[Entry]:
         return cast(list[Entry], await self.redis.xrange(stream_key(job_id), min=start, max="+", count=count))
 
 

@@ -81,6 +81,11 @@ class StandIn:
     def running_ids(self) -> set[str]:
         return {item[1] for item in requests.get(f"{self.url}/queue", timeout=5).json()["queue_running"]}
 
+    def graph(self, prompt_id: str) -> dict[str, object]:
+        """The graph of a finished prompt, as the server was given it."""
+        entry = requests.get(f"{self.url}/history/{prompt_id}", timeout=5).json()[prompt_id]
+        return entry["prompt"][2]
+
     def timestamps(self, prompt_id: str) -> dict[str, int]:
         """When each thing happened to a finished prompt, in milliseconds of the server's clock."""
         entry = requests.get(f"{self.url}/history/{prompt_id}", timeout=5).json()[prompt_id]
@@ -178,7 +183,8 @@ def is_sampling(event: Event) -> bool:
 
 
 def artifacts(events: Iterable[Event]) -> list[Artifact]:
-    return [event for event in events if isinstance(event, Artifact)]
+    """Return the pictures that were told."""
+    return [event for event in events if isinstance(event, Artifact) and event.type == "output"]
 
 
 def log_events(events: Iterable[Event]) -> list[str]:

@@ -1,5 +1,6 @@
 """Whole generations against a ComfyUI-compatible server that behaves."""
 
+import json
 import threading
 import time
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from PIL import Image
 
 from generation.engines.comfyui import Limits, generate
 from jobs.errors import EngineFailed
-from jobs.events import Event, Finished, Holding, Log, Preview, Progress, Started, Tick
+from jobs.events import Artifact, Event, Finished, Holding, Log, Preview, Progress, Started, Tick
 from tests.generation.comfyui_fixtures import (
     QUICK,
     StandIn,
@@ -62,6 +63,15 @@ def test_the_prompts_are_told_before_the_server_has_them(server: StandIn, tmp_pa
     assert holding == Holding(identity={"server": server.url, "prompts": ["gen-told-a1-0", "gen-told-a1-1"]})
     assert server.queued_ids() == set()
     events.close()
+
+
+def test_the_graphs_are_told_as_the_server_gets_them(server: StandIn, tmp_path: Path) -> None:
+    events = generate(order_for(server.url, tmp_path, job_id="gen-config", count=2, seed=7), limits=QUICK)
+    config = read_until(events, lambda event: isinstance(event, Artifact))[-1]
+    assert (config.type, config.name) == ("config", "engine_config.json")
+    graphs = json.loads(config.path.read_text())
+    list(events)
+    assert graphs == {prompt_id: server.graph(prompt_id) for prompt_id in ("gen-config-a1-0", "gen-config-a1-1")}
 
 
 def test_a_job_waits_then_starts_once_then_counts_steps_over_all_images(server: StandIn, tmp_path: Path) -> None:
@@ -153,7 +163,7 @@ def test_a_long_wait_is_full_of_ticks(server: StandIn, tmp_path: Path) -> None:
         longest_seconds, last = max(longest_seconds, time.monotonic() - last), time.monotonic()
         if isinstance(event, Started):
             break
-        assert isinstance(event, Tick | Progress | Holding)
+        assert isinstance(event, Tick | Progress | Holding | Artifact)
     waiting.close()
     blocker.close()
     assert longest_seconds < 0.5

@@ -15,9 +15,16 @@ from django.utils import timezone
 from kombu import Queue
 
 from characters.models import Character, Lora, TrainingImage
-from jobs.models import Artifact, GpuLease, Job, JobLogLine, QueueState, Slot, Status
+from jobs.models import Artifact, GpuLease, IdempotencyKey, Job, JobLogLine, QueueState, Slot, Status
 
 SHA = "0" * 64
+
+
+def use_empty_storage(settings: Any, root: Path) -> Path:
+    """Have files stored below `root`, and users made without the slowness that protects real passwords."""
+    settings.MEDIA_ROOT = str(root)
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+    return root
 
 
 def new_job(job_id: str, **fields: Any) -> Job:
@@ -67,6 +74,7 @@ def one_of_everything() -> dict[type, Any]:
         Job: job,
         Artifact: publish(job, "gen-1-0.png"),
         JobLogLine: JobLogLine.objects.create(job=job, level="INFO", event="job.claimed", message="Attempt started"),
+        IdempotencyKey: IdempotencyKey.objects.create(scope="anonymous", key="k-1", fingerprint=SHA, job=job),
         QueueState: QueueState.objects.create(kind="generation", is_paused=True),
         GpuLease: slot.gpu,
         Slot: slot,

@@ -6,8 +6,6 @@ from typing import Any
 
 import pytest
 from django.contrib import admin
-from django.contrib.admin.models import LogEntry
-from django.contrib.admin.utils import quote
 from django.contrib.auth.models import Group, User
 from django.db import connection
 from django.test import Client
@@ -15,22 +13,18 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from jobs import log
-from jobs.models import Artifact, Job, QueueState, Slot, Status
+from jobs.models import Job, Status
 from tests.jobs import admin_rows as rows
-from tests.jobs.admin_fixtures import root, viewer_client  # noqa: F401
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("root")]
+pytestmark = pytest.mark.django_db
 
 JOBS = "admin:jobs_job_changelist"
 MODELS = sorted(admin.site._registry, key=lambda model: model._meta.label)
 
 
-def rows.page_of(client: Client, row: Any, action: str = "change") -> str:
-    meta = type(row)._meta
-    address = reverse(f"admin:{meta.app_label}_{meta.model_name}_{action}", args=[quote(row.pk)])
-    response = client.get(address)
-    assert response.status_code == 200, (address, response)
-    return response.content.decode()
+@pytest.fixture(autouse=True)
+def root(settings: Any, tmp_path: Path) -> Path:
+    return rows.use_empty_storage(settings, tmp_path)
 
 
 def list_page(client: Client, **query: str) -> str:
@@ -50,15 +44,16 @@ def test_every_list_and_every_page_opens_for_an_admin(admin_client: Client, mode
     rows.page_of(admin_client, row, "history")
 
 
-@pytest.mark.parametrize("model", ["job", "artifact", "joblogline", "queuestate", "gpulease", "slot"])
-def test_every_list_of_jobs_opens_for_a_viewer_without_actions(viewer_client: Client, model: str) -> None:
+@pytest.mark.parametrize("model", ["job", "artifact", "joblogline", "queuestate", "gpulease", "slot", "idempotencykey"])
+def test_every_list_of_jobs_opens_for_a_viewer_without_actions(client: Client, model: str) -> None:
+    client.force_login(rows.viewer())
     rows.one_of_everything()
-    response = viewer_client.get(reverse(f"admin:jobs_{model}_changelist"))
+    response = client.get(reverse(f"admin:jobs_{model}_changelist"))
     assert response.status_code == 200
     assert 'name="action"' not in response.content.decode()
 
 
-@pytest.mark.parametrize("model", ["job", "artifact", "joblogline", "slot", "gpulease"])
+@pytest.mark.parametrize("model", ["job", "artifact", "joblogline", "slot", "gpulease", "idempotencykey"])
 def test_every_list_of_jobs_can_be_searched(admin_client: Client, model: str) -> None:
     rows.one_of_everything()
     found = admin_client.get(reverse(f"admin:jobs_{model}_changelist"), {"q": "no such thing"})

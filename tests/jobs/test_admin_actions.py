@@ -12,11 +12,15 @@ from django.urls import reverse
 from jobs import log
 from jobs.models import Artifact, Job, Status
 from tests.jobs import admin_rows as rows
-from tests.jobs.admin_fixtures import root, viewer_client  # noqa: F401
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("root")]
+pytestmark = pytest.mark.django_db
 
 JOBS = "admin:jobs_job_changelist"
+
+
+@pytest.fixture(autouse=True)
+def root(settings: Any, tmp_path: Path) -> Path:
+    return rows.use_empty_storage(settings, tmp_path)
 
 
 def act(client: Client, action: str, *jobs: Job) -> list[str]:
@@ -72,9 +76,10 @@ def test_retry_makes_a_new_job_and_says_which_refused(admin_client: Client) -> N
 
 
 @pytest.mark.parametrize("action", ["cancel_selected", "retry_selected", "delete_selected"])
-def test_a_viewer_cannot_act(viewer_client: Client, action: str) -> None:
+def test_a_viewer_cannot_act(client: Client, action: str) -> None:
+    client.force_login(rows.viewer())
     live, ended = rows.new_job("gen-1"), rows.new_job("gen-2", status=Status.FAILED)
-    act(viewer_client, action, live, ended)
+    act(client, action, live, ended)
     assert set(Job.objects.values_list("pk", "status")) == {("gen-1", "queued"), ("gen-2", "failed")}
 
 

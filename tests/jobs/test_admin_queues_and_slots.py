@@ -1,6 +1,8 @@
 """Queues, slots and GPUs on the admin pages."""
 
 import re
+from pathlib import Path
+from typing import Any
 
 import pytest
 from django.contrib.admin.utils import quote
@@ -9,9 +11,13 @@ from django.urls import reverse
 
 from jobs.models import QueueState, Slot
 from tests.jobs import admin_rows as rows
-from tests.jobs.admin_fixtures import root, viewer_client  # noqa: F401
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("root")]
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def root(settings: Any, tmp_path: Path) -> Path:
+    return rows.use_empty_storage(settings, tmp_path)
 
 
 def test_every_kind_has_a_queue_in_the_list_and_looking_writes_nothing(admin_client: Client) -> None:
@@ -37,10 +43,11 @@ def test_resuming_a_queue_rings_for_what_waits(admin_client: Client) -> None:
     assert rows.count_rings("training") == before + 1
 
 
-def test_a_viewer_sees_a_queue_but_cannot_pause_it(viewer_client: Client) -> None:
+def test_a_viewer_sees_a_queue_but_cannot_pause_it(client: Client) -> None:
+    client.force_login(rows.viewer())
     page = reverse("admin:jobs_queuestate_change", args=["training"])
-    assert viewer_client.get(page).status_code == 200
-    assert viewer_client.post(page, {"is_paused": "on"}).status_code == 403
+    assert client.get(page).status_code == 200
+    assert client.post(page, {"is_paused": "on"}).status_code == 403
     assert not QueueState.objects.exists()
 
 

@@ -1,17 +1,21 @@
 """What the stream's events say, how often they come, and that Redis may be away."""
 
+import math
+from typing import get_args
+
 import pytest
 from django.utils import timezone
 
 from jobs import narrator as narration
-from jobs.events import Preview
-from jobs.models import Job, Status
+from jobs.events import Preview, Stage
+from jobs.models import TERMINAL, Job, Slot, Status
 from jobs.narrator import Narrator
 from jobs.payloads import complete_payload, progress_payload
 from jobs.progress import writer
 from jobs.progress.event_id import EventId
 from jobs.progress.writer import connection, publish, stream_key
-from tests.jobs.fakes import FakeKind
+from jobs.queue import claim_next
+from tests.jobs.fakes import FakeKind, make_job, this_process
 
 KNOWN = {
     "job_id": str,
@@ -64,6 +68,50 @@ def test_no_event_ever_has_a_null(fake_kind: FakeKind) -> None:
     for payload in (progress_payload(a_job()), progress_payload(a_job(status=Status.PENDING)), complete_payload(ended)):
         assert None not in payload.values()
         assert None not in payload["progress_bar"].values()
+
+
+@pytest.mark.parametrize("column", [*MEASURED, "eta_seconds"])
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_number_that_json_cannot_say_is_left_out(fake_kind: FakeKind, column: str, value: float) -> None:
+    assert progress_payload(a_job(**{column: value})).keys() == progress_payload(a_job()).keys()
+
+
+def test_the_stages_are_those_that_clients_know() -> None:
+    ends = {status.value for status in TERMINAL}
+    assert set(get_args(Stage)) | ends == {
+        "queued",
+        "initializing",
+        "loading_model",
+        "preparing_dataset",
+        "captioning",
+        "training",
+        "sampling",
+        "saving_checkpoint",
+        "exporting",
+        "completed",
+        "failed",
+        "cancelled",
+    }
+
+
+def test_a_running_job_that_has_said_nothing_tells_its_step(fake_kind: FakeKind) -> None:
+    assert progress_payload(a_job(current_step=3))["message"] == "Step 3/10"
+
+
+@pytest.mark.django_db
+def test_a_job_that_is_claimed_again_says_no_longer_that_it_waits(slot: Slot) -> None:
+    job = make_job(message="Waiting to go on: its worker process died", current_step=3)
+    claim_next("fake", slot.name, this_process())
+    job.refresh_from_db()
+    assert progress_payload(job)["message"] == "Step 3/10"
+
+
+def test_the_progress_bar_has_its_fields_and_counts_where_there_is_something_to_count(fake_kind: FakeKind) -> None:
+    known = {"id": "fake-1", "type": "fake", "label": "saving checkpoint", "value": 30}
+    counted = a_job(stage="saving_checkpoint", progress=30, current_step=3)
+    assert progress_payload(counted)["progress_bar"] == known | {"current": 3, "total": 10}
+    counted.total_steps = 0
+    assert progress_payload(counted)["progress_bar"] == known
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from jobs.cancelling import cancel_job
 from jobs.errors import EngineFailed, EngineUnavailable
 from jobs.events import Artifact, Finished, Holding, Log, Progress, Started, Tick
 from jobs.files import workspace
-from jobs.log import lines
+from jobs.log import archive_ended, lines
 from jobs.models import Job, Slot, Status
 from jobs.progress.writer import connection, stream_key
 from tests.conftest import wait_until
@@ -296,6 +296,23 @@ def test_the_log_tells_the_story_in_order_and_moves_into_a_file(slot: Slot, fake
     assert not job.log_lines.exists()
 
 
+def test_only_the_newest_checkpoints_stay(slot: Slot, fake_kind: FakeKind, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(FakeKind, "kept_checkpoints", lambda self, job: 2)
+    made = [artifact(tmp_path, f"c{step}.safetensors", type="checkpoint", step=step) for step in (1, 2, 3)]
+    fake_kind.script = [*made, Finished()]
+    job = run(slot)
+    assert [row.step for row in job.artifacts.all()] == [2, 3]
+    assert not default_storage.exists(f"checkpoints/{job.pk}/1/c1.safetensors")
+    assert default_storage.exists(f"checkpoints/{job.pk}/1/c3.safetensors")
+
+
+def test_what_is_published_twice_in_one_attempt_stays_as_it_was(slot, fake_kind, tmp_path: Path) -> None:
+    twice = artifact(tmp_path)
+    fake_kind.script = [twice, twice, wait_for_cancel, twice, Finished()]
+    job = run(slot)
+    assert default_storage.exists(job.artifacts.get().key)
+
+
 def test_a_later_attempt_replaces_an_artifact_without_touching_the_old_file(slot, fake_kind, tmp_path: Path) -> None:
     fake_kind.script = [artifact(tmp_path), EngineFailed("killed", is_retryable=True)]
     job = run(slot)
@@ -307,3 +324,16 @@ def test_a_later_attempt_replaces_an_artifact_without_touching_the_old_file(slot
     assert not default_storage.exists(first)
     with default_storage.open(second) as stored:
         assert stored.read() == b"picture a.png"
+
+
+def test_the_log_of_a_job_that_was_cancelled_while_it_waited_is_archived_too(fake_kind: FakeKind) -> None:
+    job = make_job()
+    cancel_job(job)
+    archive_ended()
+    job.refresh_from_db()
+    assert not job.log_lines.exists()
+    assert [line["event"] for line in log_of(job)] == ["job.cancelled"]
+    archived = job.log_key
+    archive_ended()
+    job.refresh_from_db()
+    assert job.log_key == archived

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 import pytest
 import requests
 import uvicorn
+from django.db import OperationalError
+from django.db import connection as database
 
 from isengard.asgi import application
 from jobs import queue, streams, transitions
@@ -161,6 +163,7 @@ def test_an_end_that_redis_never_told_is_found_in_the_row(server, live, monkeypa
 
 def test_a_job_that_went_back_to_the_queue_says_so(server: str, live: LiveRun) -> None:
     live.tell(5)
+    Job.objects.filter(pk=live.job.pk).update(current_step=5, event_seq=1)
     _, events, _ = follow(server, live)
     transitions.give_back(live.claim.live(), message="Waiting to go on")
     nudge(live.job.pk)
@@ -198,9 +201,19 @@ def test_a_quiet_stream_sends_comments(server: str, live: LiveRun, monkeypatch) 
     monkeypatch.setattr(streams, "COMMENT_SECONDS", 0.1)
     stream, events, _ = follow(server, live)
     monkeypatch.setattr(streams, "CHECK_SECONDS", 60)
-    threading.Timer(1.5, live.end).start()
+    wait_for_comment = threading.Thread(target=_end_after_a_comment, args=(stream, live))
+    wait_for_comment.start()
     assert next(events).event == "complete"
+    wait_for_comment.join()
     assert stream.comments
+
+
+def _end_after_a_comment(stream: EventStream, live: LiveRun) -> None:
+    try:
+        wait_until(lambda: stream.comments, what="a comment")
+        live.end()
+    finally:
+        database.close()
 
 
 def test_an_unknown_job_is_404_in_json(server: str) -> None:
@@ -212,6 +225,16 @@ def test_an_unknown_job_is_404_in_json(server: str) -> None:
 def test_a_job_of_another_kind_is_404_below_training(server: str, live: LiveRun) -> None:
     answer = requests.get(f"{server}/api/training/{live.job.pk}/stream", timeout=5)
     assert answer.status_code == 404
+
+
+def test_a_stream_that_cannot_read_the_row_asks_the_client_to_come_back(server, live: LiveRun, monkeypatch) -> None:
+    def fail(job_id: str) -> None:
+        raise OperationalError("the database is away")
+
+    monkeypatch.setattr(streams, "_read_job", fail)
+    with open_stream(url(server, live.job)) as stream:
+        assert list(stream) == []
+    assert (stream.response.status_code, stream.retry) == (200, 2000)
 
 
 def test_a_stream_cannot_be_posted_to(server: str, live: LiveRun) -> None:
@@ -247,6 +270,7 @@ def test_without_redis_the_row_is_told_every_second(server: str, live: LiveRun, 
 
 def test_a_job_that_starts_again_is_told_from_its_checkpoint(server: str, live: LiveRun, slot: Slot) -> None:
     live.tell(5)
+    Job.objects.filter(pk=live.job.pk).update(current_step=5, event_seq=1)
     _, events, _ = follow(server, live)
     transitions.give_back(live.claim.live(), message="again")
     nudge(live.job.pk)

@@ -50,6 +50,15 @@ def test_progress_counts_up_to_the_last_step_and_says_so_in_words(tmp_path: Path
     assert any(event.iteration_speed and event.eta_seconds for event in progress)
 
 
+def test_the_job_file_is_told_as_the_trainer_gets_it(tmp_path: Path) -> None:
+    events = train(short_order(tmp_path), stand_in(**SLOW), limits=QUICK)
+    told = until(events, lambda event: isinstance(event, Artifact))
+    config = told[-1]
+    assert (config.type, config.name) == ("config", "engine_config.json")
+    assert str(config.path) in psutil.Process(identity_in(told)["pid"]).cmdline()
+    events.close()
+
+
 def test_samples_are_told_by_step_and_prompt_and_are_whole(tmp_path: Path) -> None:
     events = []
     for event in train(short_order(tmp_path, sample_count=2), stand_in(), limits=QUICK):

@@ -39,7 +39,7 @@ def test_a_drained_training_saves_and_the_next_attempt_goes_on_from_there(tmp_pa
     assert saved
     assert saved[-1] is not None
     assert saved[-1] >= steps_in(until(iter(first), is_at_step(30)))[-1]
-    second = run(short_order(tmp_path, attempt=2))
+    second = run(short_order(tmp_path, attempt=2), **SLOW)
     assert steps_in(second)[0] == saved[-1]
     assert isinstance(second[-1], Finished)
     assert f"Going on from step {saved[-1]} of 200." in logged(second)

@@ -107,7 +107,8 @@ def test_sample_prompts_are_kept_as_sent(prompts: object) -> None:
     ("prompts", "kind"),
     [
         ("", "string_too_short"),
-        ("   ", "string_pattern_mismatch"),
+        ("   ", "blank"),
+        ("bell\u0007", "control_character"),
         ("x" * 1001, "string_too_long"),
         (["fine", ""], "string_too_short"),
         (["x"] * 6, "too_long"),

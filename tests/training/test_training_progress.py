@@ -22,12 +22,12 @@ def read(*rows: RowState, start_step: int = 0) -> list[Progress | None]:
 @pytest.mark.parametrize(
     ("info", "step", "stage", "message"),
     [
-        ("Starting", 0, "initializing", "Starting"),
-        ("Loading model", 0, "loading_model", "Loading model"),
-        ("Loading T5", 0, "loading_model", "Loading T5"),
-        ("Preparing Model", 0, "loading_model", "Preparing Model"),
-        ("Loading dataset", 0, "preparing_dataset", "Loading dataset"),
-        ("Generating images - 1/3", 0, "sampling", "Made 1 of 3 sample images"),
+        ("Starting", 0, "initializing", "Step 0/1000: starting"),
+        ("Loading model", 0, "loading_model", "Step 0/1000: loading model"),
+        ("Loading T5", 0, "loading_model", "Step 0/1000: loading T5"),
+        ("Preparing Model", 0, "loading_model", "Step 0/1000: preparing Model"),
+        ("Loading dataset", 0, "preparing_dataset", "Step 0/1000: loading dataset"),
+        ("Generating images - 1/3", 0, "sampling", "Step 0/1000: made 1 of 3 sample images"),
         ("Training", 0, "training", "Step 0/1000"),
         ("Training", 450, "training", "Step 450/1000"),
         ("Generating images - 0/3", 450, "sampling", "Step 450/1000: made 0 of 3 sample images"),

@@ -10,6 +10,7 @@ from typing import TypeVar
 from generation.engines.comfyui.answers import OutputFile
 from generation.engines.comfyui.background import Background
 from generation.engines.comfyui.client import Client
+from generation.engines.comfyui.config_file import write_config
 from generation.engines.comfyui.effects import refuse_unsupported, tell_without_effect
 from generation.engines.comfyui.errors import OutputBroken, OutputMissing, ServerAway
 from generation.engines.comfyui.failures import INTERRUPTED, explain_failure, is_out_of_memory
@@ -18,6 +19,7 @@ from generation.engines.comfyui.images import ImageRun, Images
 from generation.engines.comfyui.limits import DEFAULT_LIMITS, Limits
 from generation.engines.comfyui.messages import Ended, Executing, Message, PreviewFrame, PromptMessage, Stepped
 from generation.engines.comfyui.narrator import Narrator
+from generation.engines.comfyui.nodes import Graph
 from generation.engines.comfyui.outputs import fetch_output
 from generation.engines.comfyui.socket import ProgressSocket
 from generation.engines.comfyui.truth import PromptState, Verdict, look
@@ -67,6 +69,7 @@ class Run:
         yield from self._background.run(partial(self._socket.wait_until_open, self._limits.connect_seconds))
         for image in self._images:
             self._images.name_prompt(image)
+        yield write_config({image.prompt_id: self._graph(image) for image in self._images}, self._order.workspace)
         while not self._is_over():
             try:
                 yield from self._turn()
@@ -154,10 +157,9 @@ class Run:
             yield from self._submit(image)
 
     def _submit(self, image: ImageRun) -> Iterator[Event]:
-        seed = self._order.seed_of(image.index)
-        prefix = self._images.prefix(image)
-        graph = build_graph(self._order.params, self._order.loras, seed=seed, prefix=prefix)
-        submit = partial(self._client.submit, graph, prompt_id=image.prompt_id, client_id=self._socket.client_id)
+        submit = partial(
+            self._client.submit, self._graph(image), prompt_id=image.prompt_id, client_id=self._socket.client_id
+        )
         try:
             yield from self._ask(submit)
         except ServerAway as exc:
@@ -165,6 +167,10 @@ class Run:
             image.is_sent = not exc.is_refused
             raise
         image.is_sent = True
+
+    def _graph(self, image: ImageRun) -> Graph:
+        seed, prefix = self._order.seed_of(image.index), self._images.prefix(image)
+        return build_graph(self._order.params, self._order.loras, seed=seed, prefix=prefix)
 
     def _look(self) -> Iterator[Event]:
         self._watch.note_look()

@@ -5,7 +5,7 @@ from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 
 from jobs.errors import EngineFailed
-from jobs.events import Event, Holding, Log, Started
+from jobs.events import ENGINE_CONFIG_NAME, Artifact, Event, Holding, Log, Started
 from training.engines.aitoolkit.job_row import JobRow
 from training.engines.aitoolkit.leftovers import stop_earlier_attempts
 from training.engines.aitoolkit.limits import DEFAULT_LIMITS, Limits
@@ -35,6 +35,7 @@ def train(
         with _running(order, installation, workspace=workspace, limits=limits) as trainer:
             yield Holding(identity=trainer.identity)
             yield Started()
+            yield Artifact(type="config", name=ENGINE_CONFIG_NAME, path=workspace.job_file)
             yield from preparation.remarks
             watch = Watch(workspace, row, outputs, _progress(order, preparation))
             status = yield from _attend(trainer, watch, order=order, limits=limits)

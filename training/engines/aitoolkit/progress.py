@@ -66,11 +66,12 @@ class ProgressReader:
         )
 
     def _message(self, info: str) -> str:
+        # The frontend reads the step from the beginning, whatever else is said.
         position = f"Step {self._step}/{self._total}"
         if self._stage == "training":
             return position
         detail = _detail(self._stage, info)
-        return f"{position}: {detail[0].lower()}{detail[1:]}" if self._step else detail
+        return f"{position}: {detail[0].lower()}{detail[1:]}"
 
 
 def _detail(stage: Stage, info: str) -> str:

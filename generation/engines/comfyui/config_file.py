@@ -1,0 +1,20 @@
+"""What the server is given, as a file: the graphs, by the ids of their prompts."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from generation.engines.comfyui.nodes import Graph
+from jobs.errors import EngineFailed
+from jobs.events import ENGINE_CONFIG_NAME, Artifact
+
+
+def write_config(graphs: Mapping[str, Graph], folder: Path) -> Artifact:
+    """Write the graphs into `folder`. Raises EngineFailed when the disk refuses."""
+    path = folder / ENGINE_CONFIG_NAME
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(graphs, indent=2), encoding="utf-8")
+    except OSError as exc:
+        raise EngineFailed(f"The workspace cannot be written: {exc.strerror or exc}.", is_retryable=True) from exc
+    return Artifact(type="config", name=path.name, path=path)

@@ -1,0 +1,85 @@
+"""Where jobs run: slots and GPUs."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import Count, IntegerField, OuterRef, Prefetch, QuerySet, Subquery
+from django.db.models.functions import Coalesce
+from django.http import HttpRequest
+from django.utils.safestring import SafeString
+
+from jobs import readable
+from jobs.admin import showing
+from jobs.models import GpuLease, Job, Slot
+
+
+@admin.register(Slot)
+class SlotAdmin(showing.ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
+    list_display = ("name", "kind", "state", "heartbeat_age", "load", "gpu", "short_engine")
+    list_select_related = ("gpu",)
+    list_filter = ("kind", "gpu__host")
+    search_fields = ("name", "engine", "gpu__host")
+    ordering = ("name",)
+    fields = ("name", "kind", "state", "heartbeat_age", "heartbeat_at", "jobs", "capacity", "gpu", "engine", "process")
+    readonly_fields = fields
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Slot]:
+        held = Job.objects.held().filter(slot=OuterRef("name")).order_by().values("slot")
+        counted = Subquery(held.annotate(total=Count("pk")).values("total"), IntegerField())
+        slots: QuerySet[Slot] = super().get_queryset(request)
+        return slots.annotate(held_count=Coalesce(counted, 0))
+
+    def has_delete_permission(self, request: HttpRequest, obj: Slot | None = None) -> bool:
+        """A slot that nobody serves any more may go; its worker registers it again when it starts."""
+        may_delete = request.user.has_perm("jobs.delete_slot")
+        return may_delete and (obj is None or (not obj.is_served() and not _held_on(obj).exists()))
+
+    @admin.display(description="State")
+    def state(self, slot: Slot) -> SafeString:
+        return showing.badge("served" if slot.is_served() else "silent")
+
+    @admin.display(description="Heard of", ordering="-heartbeat_at")
+    def heartbeat_age(self, slot: Slot) -> SafeString | str:
+        return showing.age(slot.heartbeat_at)
+
+    @admin.display(description="Jobs", ordering="held_count")
+    def load(self, slot: Any) -> SafeString:
+        return showing.list_link(Job, f"{slot.held_count} of {slot.capacity}", slot=slot.name)
+
+    @admin.display(description="Engine", ordering="engine")
+    def short_engine(self, slot: Slot) -> str:
+        return readable.shortened(slot.engine, 60)
+
+    @admin.display(description="Jobs")
+    def jobs(self, slot: Slot) -> SafeString | str:
+        return showing.links(_held_on(slot))
+
+    @admin.display(description="Served by")
+    def process(self, slot: Slot) -> SafeString:
+        return showing.pretty_json(slot.worker)
+
+
+def _held_on(slot: Slot) -> QuerySet[Job]:
+    return Job.objects.held().filter(slot=slot.name)
+
+
+@admin.register(GpuLease)
+class GpuLeaseAdmin(showing.ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
+    list_display = ("__str__", "holders", "slot_links")
+    list_filter = ("host",)
+    search_fields = ("host", "gpu", "slots__name")
+    ordering = ("host", "gpu")
+    fields = ("host", "gpu", "holders", "slot_links")
+    readonly_fields = fields
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[GpuLease]:
+        held = Prefetch("jobs", queryset=Job.objects.held(), to_attr="held_jobs")
+        return super().get_queryset(request).prefetch_related(held, "slots")
+
+    @admin.display(description="Held by")
+    def holders(self, gpu: Any) -> SafeString | str:
+        return showing.links(gpu.held_jobs)
+
+    @admin.display(description="Slots")
+    def slot_links(self, gpu: GpuLease) -> SafeString | str:
+        return showing.links(gpu.slots.all())

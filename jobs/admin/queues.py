@@ -1,0 +1,112 @@
+"""The queue of each kind: how full it is, and pause."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.admin.views.main import ChangeList
+from django.http import HttpRequest
+from django.utils.html import format_html_join
+from django.utils.safestring import SafeString
+
+from jobs import queue, readable
+from jobs.admin import showing
+from jobs.models import Job, QueueState
+from jobs.overview import QueueOverview, queue_overviews
+
+
+def _with_overviews(stored: list[QueueState]) -> list[Any]:
+    """Return a row for every kind, stored or not.
+
+    A kind that was never paused has no row, and looking at a list must not write one. Rows made by a migration would
+    miss the kinds that come later, so what is missing is made up here, unsaved, as what it means: an open queue.
+    """
+    by_kind = {row.kind: row for row in stored}
+    rows: list[Any] = []
+    for overview in queue_overviews():
+        row: Any = by_kind.pop(overview.kind, None) or QueueState(kind=overview.kind)
+        row.overview = overview
+        rows.append(row)
+    for row in by_kind.values():
+        row.overview = QueueOverview(kind=row.kind, is_paused=row.is_paused)
+        rows.append(row)
+    return rows
+
+
+class QueueList(ChangeList):
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        self.result_list: Any = _with_overviews(list(self.result_list))
+        self.result_count = self.full_result_count = len(self.result_list)
+
+
+OVERVIEW = ("state", "waiting", "oldest_age", "claimed", "running", "stopping", "slots", "holders")
+PAUSING = "While a queue is paused, jobs are accepted and wait; those that run go on to their end."
+
+
+@admin.register(QueueState)
+class QueueStateAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+    list_display = ("kind", *OVERVIEW[:-1])
+    ordering = ("kind",)
+    fieldsets = ((None, {"fields": ("kind", "is_paused", *OVERVIEW), "description": PAUSING}),)
+    readonly_fields = ("kind", *OVERVIEW)
+    actions = None
+
+    class Media:
+        css = showing.STYLES
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: QueueState | None = None) -> bool:
+        return False
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return QueueList
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> QueueState | None:
+        stored = super().get_object(request, object_id, from_field)
+        rows = _with_overviews([stored] if stored else [])
+        return next((row for row in rows if row.kind == object_id), None)
+
+    def save_model(self, request: HttpRequest, obj: QueueState, form: Any, change: Any) -> None:
+        # Rings when it resumes, which saving the row would not.
+        queue.set_paused(obj.kind, is_paused=obj.is_paused)
+
+    @admin.display(description="State")
+    def state(self, row: Any) -> SafeString:
+        return showing.badge("paused" if row.overview.is_paused else "open")
+
+    @admin.display(description="Waiting")
+    def waiting(self, row: Any) -> SafeString:
+        return self._jobs(row, row.overview.waiting, status__in="pending,queued")
+
+    @admin.display(description="Oldest has waited")
+    def oldest_age(self, row: Any) -> SafeString | str:
+        return showing.age(row.overview.oldest_waiting_at)
+
+    @admin.display(description="In the engine's queue")
+    def claimed(self, row: Any) -> int:
+        return int(row.overview.claimed)
+
+    @admin.display(description="Running")
+    def running(self, row: Any) -> SafeString:
+        return self._jobs(row, row.overview.running, status__exact="running")
+
+    @admin.display(description="Stopping")
+    def stopping(self, row: Any) -> int:
+        return int(row.overview.stopping)
+
+    @admin.display(description="Slots")
+    def slots(self, row: Any) -> str:
+        served, silent = row.overview.served_slots, row.overview.silent_slots
+        return f"{len(served)} served" + (f", {len(silent)} silent: {', '.join(silent)}" if silent else "")
+
+    @admin.display(description="Holds GPUs")
+    def holders(self, row: Any) -> SafeString | str:
+        held = (
+            (holding.gpu, showing.link(Job(pk=holding.job_id)), holding.status) for holding in row.overview.holdings
+        )
+        return format_html_join("", "<div>{}: {} ({})</div>", held) or readable.NOTHING
+
+    def _jobs(self, row: Any, count: int, **filters: str) -> SafeString:
+        return showing.list_link(Job, str(count), kind=row.kind, **filters)

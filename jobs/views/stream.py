@@ -1,0 +1,39 @@
+"""The stream of a job's events."""
+
+import logging
+from collections.abc import AsyncIterator
+from http import HTTPStatus
+
+from django.db import DatabaseError
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse, StreamingHttpResponse
+from django.views.decorators.csrf import csrf_exempt
+
+from jobs.progress.event_id import EventId
+from jobs.streams import JobStream, come_back, read_job
+
+logger = logging.getLogger(__name__)
+
+STREAM_HEADERS = {"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no"}
+
+
+@csrf_exempt
+async def stream_job(request: HttpRequest, job_id: str, kind: str | None = None) -> HttpResponseBase:
+    """Answer the job's events as `text/event-stream`. 204 tells an EventSource that has seen `complete` to stop."""
+    if request.method != "GET":
+        return HttpResponse(status=HTTPStatus.METHOD_NOT_ALLOWED, headers={"Allow": "GET"})
+    try:
+        # PostgreSQL refuses to look for a NUL at all.
+        job = None if "\x00" in job_id else await read_job(job_id)
+    except DatabaseError:
+        logger.exception("A stream cannot begin while the database is away")
+        return _stream(come_back())
+    if job is None or kind not in (None, job.kind):
+        return JsonResponse({"detail": f"Job {job_id} not found"}, status=HTTPStatus.NOT_FOUND)
+    last = EventId.parse(request.headers.get("Last-Event-ID", ""))
+    if job.is_terminal and last == EventId.of_complete(job.attempt):
+        return HttpResponse(status=HTTPStatus.NO_CONTENT)
+    return _stream(JobStream(job, last).events())
+
+
+def _stream(events: AsyncIterator[bytes]) -> StreamingHttpResponse:
+    return StreamingHttpResponse(events, content_type="text/event-stream", headers=STREAM_HEADERS)
