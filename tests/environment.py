@@ -24,3 +24,6 @@ atexit.register(shutil.rmtree, DATA_DIR, ignore_errors=True)
 os.environ["ISENGARD_DATA_DIR"] = DATA_DIR
 os.environ["ISENGARD_SIMULATOR_STEP_SECONDS"] = "0.002"
 os.environ["ISENGARD_ENV_FILE"] = "/dev/null"
+# The in-process tests run on PostgreSQL too: ISENGARD_TEST_DATABASE_URL=postgres://user@/postgres?host=/socket/folder
+if os.environ.get("ISENGARD_TEST_DATABASE_URL"):
+    os.environ["DATABASE_URL"] = os.environ["ISENGARD_TEST_DATABASE_URL"]

@@ -57,7 +57,7 @@ class Stack:
     def is_healthy(self) -> bool:
         try:
             return requests.get(f"{self.url}/health", timeout=2).ok
-        except requests.ConnectionError:
+        except (requests.ConnectionError, requests.Timeout):
             return False
 
     @property

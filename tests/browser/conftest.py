@@ -1,0 +1,92 @@
+"""A browser, a page on one origin, and an Isengard on another that knows that origin."""
+
+import shutil
+import threading
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+from playwright.sync_api import Browser, sync_playwright
+
+from tests.browser.visit import Visit
+from tests.conftest import wait_until
+from tests.stack import Stack
+
+CHROMIUM_COMMANDS = ("chromium", "chromium-browser", "google-chrome")
+ARGUMENTS = (
+    # Containers run as root, where Chromium's sandbox refuses to work.
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",
+)
+
+
+class QuietFiles(SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        """Say nothing: what a test prints is read when it fails."""
+
+
+@pytest.fixture(scope="package")
+def page_port() -> Iterator[int]:
+    """The port of a server that has the page and nothing else of Isengard."""
+    folder = str(Path(__file__).parent)
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(QuietFiles, directory=folder)) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield server.server_port
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture(scope="package")
+def stack(page_port: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """An Isengard of the browser's own, because it must know the page's origin."""
+    origins = {"CORS_ALLOWED_ORIGINS": f"http://localhost:{page_port}"}
+    running = Stack(tmp_path_factory.mktemp("browser") / "data", **origins)
+    try:
+        yield running.start()
+    finally:
+        running.stop()
+
+
+# Not for the whole session: while Playwright runs, its event loop makes Django refuse to touch the database.
+@pytest.fixture(scope="package")
+def chromium() -> Iterator[Browser]:
+    commands = [path for path in map(shutil.which, CHROMIUM_COMMANDS) if path]
+    if not commands:
+        pytest.skip("Chromium is not installed: a browser as the client is not tested")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=commands[0], args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visit(chromium: Browser, page_port: int, stack: Stack) -> Iterator[Visit]:
+    """The page, open in a browser with an empty profile, on an origin that Isengard knows."""
+    yield from _visit(chromium, f"http://localhost:{page_port}", stack)
+
+
+@pytest.fixture
+def visit_from_elsewhere(chromium: Browser, page_port: int, stack: Stack) -> Iterator[Visit]:
+    """The page on an origin that Isengard does not know."""
+    yield from _visit(chromium, f"http://127.0.0.1:{page_port}", stack)
+
+
+def _visit(chromium: Browser, origin: str, stack: Stack) -> Iterator[Visit]:
+    # The test before this one may have killed the web server.
+    wait_until(stack.is_healthy, seconds=30, what="the web server")
+    context = chromium.new_context()
+    visit = Visit(context.new_page())
+    visit.page.goto(f"{origin}/page.html?api={quote(stack.url)}")
+    yield visit
+    context.close()
+    assert visit.complaints == []
