@@ -21,7 +21,8 @@ class Thumbnailed:
     @admin.display(description="Image")
     def thumbnail(self, image: TrainingImage) -> SafeString:
         url = reverse("character-image", args=[image.character_id, image.name])
-        return format_html('<a href="{0}"><img src="{0}" alt="{1}" height="80" loading="lazy"></a>', url, image.name)
+        shown = '<a href="{0}"><img src="{0}?size=160" alt="{1}" height="80" loading="lazy"></a>'
+        return format_html(shown, url, image.name)
 
 
 class ImageInline(Thumbnailed, admin.TabularInline):  # type: ignore[type-arg]
@@ -103,9 +104,26 @@ class LoraAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     def has_change_permission(self, request: HttpRequest, obj: Lora | None = None) -> bool:
         return False
 
+    def get_deleted_objects(
+        self, objs: Any, request: HttpRequest
+    ) -> tuple[list[Any], dict[Any, Any], set[Any], list[Any]]:
+        """Sum up what goes. A LoRA that a generation still needs is protected."""
+        chosen = list(objs)
+        lacking = set() if self.has_delete_permission(request) else {"LoRA"}
+        kept = [reason for lora in chosen if (reason := _why_kept(lora))]
+        return [f"LoRA {lora} with its file" for lora in chosen], {"LoRAs": len(chosen)}, lacking, kept
+
     def delete_model(self, request: HttpRequest, obj: Lora) -> None:
         loras.delete_lora(obj.pk)
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Lora]) -> None:
         for lora_id in list(queryset.values_list("pk", flat=True)):
             loras.delete_lora(lora_id)
+
+
+def _why_kept(lora: Lora) -> str:
+    try:
+        loras.check_deletable(lora.pk)
+    except loras.LoraInUse as used:
+        return str(used)
+    return ""

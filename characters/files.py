@@ -16,6 +16,7 @@ from django.core.files.storage import default_storage
 logger = logging.getLogger(__name__)
 
 PUBLIC_ROOT = "/data/"
+THUMBNAILS = "thumbnails"
 
 
 def public_path(key: str) -> str:
@@ -58,13 +59,38 @@ def _sync_directory(directory: Path) -> None:
         os.close(descriptor)
 
 
+def thumbnails_of(key: str) -> str:
+    """Return the folder in which the small copies of a picture are kept."""
+    return f"{THUMBNAILS}/{key}"
+
+
+def names_in(folder: str) -> list[str]:
+    try:
+        return default_storage.listdir(folder)[1]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
 def discard(keys: Iterable[str]) -> None:
-    """Remove the files that are there. One that cannot be removed is logged, and the others go."""
+    """Remove files that are there, and their thumbnails. One that cannot be removed is logged, and the others go."""
     for key in keys:
-        try:
-            default_storage.delete(key)
-        except OSError:
-            logger.exception("A file could not be removed", extra={"key": key})
+        _remove(key)
+        # After the file itself: whoever makes a thumbnail meanwhile finds out that nobody wants it any more.
+        discard_thumbnails(key)
+
+
+def discard_thumbnails(key: str) -> None:
+    folder = thumbnails_of(key)
+    for name in names_in(folder):
+        _remove(f"{folder}/{name}")
+    discard_folder(folder)
+
+
+def _remove(key: str) -> None:
+    try:
+        default_storage.delete(key)
+    except OSError:
+        logger.exception("A file could not be removed", extra={"key": key})
 
 
 def discard_folder(key: str) -> None:

@@ -38,5 +38,5 @@ def _keys_of(character_id: str) -> list[str]:
 
 def _discard_files(character_id: str, keys: list[str]) -> None:
     files.discard(keys)
-    for root in ("uploads", "loras"):
+    for root in ("uploads", files.thumbnails_of("uploads"), "loras"):
         files.discard_folder(f"{root}/{character_id}")

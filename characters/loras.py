@@ -1,5 +1,6 @@
-"""The versions of a character's LoRA."""
+"""The versions of a character's LoRA, and the end of any LoRA."""
 
+from collections.abc import Callable
 from functools import partial
 
 from django.db import transaction
@@ -7,6 +8,19 @@ from django.db.models import F
 
 from characters import files
 from characters.models import Character, Lora
+
+DeleteCheck = Callable[[str], None]
+
+_delete_checks: list[DeleteCheck] = []
+
+
+class LoraInUse(Exception):
+    """The LoRA cannot be deleted now; the text says why to the person who wants it gone."""
+
+
+def before_delete(check: DeleteCheck) -> None:
+    """Have `check` called with a LoRA's id in the transaction that deletes it; it raises LoraInUse to keep the LoRA."""
+    _delete_checks.append(check)
 
 
 @transaction.atomic
@@ -22,10 +36,27 @@ def newest_lora(character_id: str) -> Lora | None:
     return Lora.objects.filter(character_id=character_id).order_by("-version").first()
 
 
+def hold(lora_id: str) -> Lora | None:
+    """Return a LoRA that nobody can delete before the present transaction ends, None if there is none."""
+    # A character's deletion takes its LoRAs along and locks it before them, so the same order is kept here.
+    owner = Lora.objects.filter(pk=lora_id).values("character")
+    Character.objects.select_for_update(no_key=True).filter(pk__in=owner).first()
+    return Lora.objects.select_for_update(no_key=True).filter(pk=lora_id).first()
+
+
+def check_deletable(lora_id: str) -> None:
+    """Raises LoraInUse."""
+    for check in _delete_checks:
+        check(lora_id)
+
+
 @transaction.atomic
 def delete_lora(lora_id: str) -> None:
-    """Remove a LoRA and its file. Raises Lora.DoesNotExist."""
-    lora = Lora.objects.select_for_update().get(pk=lora_id)
+    """Remove a LoRA and its file. Raises Lora.DoesNotExist and LoraInUse."""
+    lora = hold(lora_id)
+    if lora is None:
+        raise Lora.DoesNotExist
+    check_deletable(lora_id)
     key = lora.key
     lora.delete()
     transaction.on_commit(partial(files.discard, [key]), robust=True)

@@ -14,6 +14,7 @@ DESCRIPTION_MAX_LENGTH = 2000
 TRIGGER_WORD_MIN_LENGTH = 2
 TRIGGER_WORD_MAX_LENGTH = 50
 FILE_NAME_MAX_LENGTH = 200
+CAPTION_MAX_LENGTH = 2000
 KEY_MAX_LENGTH = 255
 SHA256_LENGTH = 64
 
@@ -63,7 +64,7 @@ class TrainingImage(models.Model):
     height = models.PositiveIntegerField()
     bytes = models.PositiveBigIntegerField()
     caption = models.TextField(  # noqa: DJ001 -- null: nobody has written one.
-        null=True, blank=True, max_length=DESCRIPTION_MAX_LENGTH, validators=[wording.check_paragraphs]
+        null=True, blank=True, max_length=CAPTION_MAX_LENGTH, validators=[wording.check_paragraphs]
     )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
@@ -101,6 +102,9 @@ class Lora(models.Model):
                 condition=Q(character__isnull=True, version__isnull=True)
                 | Q(character__isnull=False, version__isnull=False, version__gte=1),
                 name="lora_of_a_character_has_a_version",
+            ),
+            models.UniqueConstraint(
+                fields=["sha256"], condition=Q(character__isnull=True), name="uploaded_lora_kept_once"
             ),
         ]
 

@@ -10,7 +10,11 @@ from pathlib import Path
 from struct import error as StructError  # noqa: N812 -- an exception class, whatever its module calls it.
 from typing import Any
 
-from PIL import ExifTags, Image, ImageCms, UnidentifiedImageError
+import pillow_heif
+from PIL import ExifTags, Image, ImageCms, ImageFile, UnidentifiedImageError
+
+# Only the picture itself: what else a phone puts beside it would be decoded for nothing.
+pillow_heif.register_heif_opener(thumbnails=False, depth_images=False, aux_images=False)
 
 MAX_BYTES = 20_000_000
 MIN_SIDE_PIXELS = 64
@@ -23,7 +27,9 @@ TOO_SMALL = "Image is too small"
 ANIMATED = "Animated images are not supported"
 
 # Pillow would try more than forty decoders; the rare ones are where its vulnerabilities are found.
-FORMATS = ("JPEG", "PNG", "WEBP")
+FORMATS = ("JPEG", "PNG", "WEBP", "HEIF")
+# Phones put a second picture (depth, HDR gain, the rest of a burst) into these; the first is the photo.
+WITH_COMPANIONS = ("MPO", "HEIF")
 UNREADABLE = (
     OSError,
     SyntaxError,
@@ -32,6 +38,8 @@ UNREADABLE = (
     LookupError,
     EOFError,
     ArithmeticError,
+    # What libheif raises where a file asks for more memory than it allows.
+    RuntimeError,
     StructError,
     zlib.error,
 )
@@ -80,7 +88,7 @@ class AcceptedPhoto:
 
 
 def accept(path: Path) -> AcceptedPhoto:
-    """Return the photo at `path` in its own format. Raises PhotoRefused."""
+    """Return the photo at `path`, in its own format unless that is one of phones alone. Raises PhotoRefused."""
     if path.stat().st_size > MAX_BYTES:
         raise PhotoRefused(TOO_LARGE)
     with _decoders, _refusing_what_cannot_be_read():
@@ -88,6 +96,8 @@ def accept(path: Path) -> AcceptedPhoto:
         with _opened(path) as image:
             # `verify` is content with a truncated JPEG; only decoding every pixel shows it.
             image.load()
+            # What a HEIC says of its size may not be what is in it.
+            _check_sides(image)
             return _encoded_again(image)
 
 
@@ -103,17 +113,26 @@ def _refusing_what_cannot_be_read() -> Iterator[None]:
 
 def _check(path: Path) -> None:
     with _opened(path) as image:
-        if max(image.size) > MAX_SIDE_PIXELS:
-            raise PhotoRefused(TOO_LARGE)
-        if min(image.size) < MIN_SIDE_PIXELS:
-            raise PhotoRefused(TOO_SMALL)
-        # Phones write JPEGs that carry a second picture (depth, HDR gain); to Pillow those are MPO files of two frames.
-        if image.format != "MPO" and getattr(image, "is_animated", False):
+        _check_sides(image)
+        if _is_animated(image):
             raise PhotoRefused(ANIMATED)
         image.verify()
 
 
-def _opened(path: Path) -> Image.Image:
+def _check_sides(image: Image.Image) -> None:
+    if max(image.size) > MAX_SIDE_PIXELS:
+        raise PhotoRefused(TOO_LARGE)
+    if min(image.size) < MIN_SIDE_PIXELS:
+        raise PhotoRefused(TOO_SMALL)
+
+
+def _is_animated(image: ImageFile.ImageFile) -> bool:
+    if image.format in WITH_COMPANIONS:
+        return str(image.get_format_mimetype()).endswith("-sequence")
+    return bool(getattr(image, "is_animated", False))
+
+
+def _opened(path: Path) -> ImageFile.ImageFile:
     try:
         return Image.open(path, formats=FORMATS)
     except UnidentifiedImageError as exc:
@@ -123,11 +142,13 @@ def _opened(path: Path) -> Image.Image:
 def _claims_to_be_a_photo(path: Path) -> bool:
     with path.open("rb") as file:
         head = file.read(12)
-    return head.startswith((b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")) or (head[:4] == b"RIFF" and head[8:] == b"WEBP")
+    is_heic = head[4:8] == b"ftyp" and head[8:11] in (b"hei", b"hev")
+    is_webp = head[:4] == b"RIFF" and head[8:] == b"WEBP"
+    return is_heic or is_webp or head.startswith((b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"))
 
 
 def _encoded_again(image: Image.Image) -> AcceptedPhoto:
-    name = "JPEG" if image.format == "MPO" else str(image.format)
+    name = _kept_as(image)
     encoding = ENCODINGS[name]
     pixels = _in_srgb(_upright(image))
     # Pillow writes comments, profiles and resolutions that it finds here, asked for or not.
@@ -141,6 +162,13 @@ def _encoded_again(image: Image.Image) -> AcceptedPhoto:
         content_type=encoding.content_type,
         extension=encoding.extension,
     )
+
+
+def _kept_as(image: Image.Image) -> str:
+    """Return the format to encode in: a phone's own formats become JPEG, or PNG where JPEG would lose transparency."""
+    if image.format not in WITH_COMPANIONS:
+        return str(image.format)
+    return "PNG" if image.has_transparency_data else "JPEG"
 
 
 def _upright(image: Image.Image) -> Image.Image:

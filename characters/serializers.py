@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import Any
 
-from drf_spectacular.utils import extend_schema_serializer
 from rest_framework import serializers
 
 from characters import models, wording
@@ -18,7 +17,18 @@ class Text(serializers.CharField):
         return super().to_internal_value(data)
 
 
-class CharacterInput(serializers.Serializer[models.Character]):
+class StrictInput(serializers.Serializer[Any]):
+    """A body in which every key must be a known one."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        if isinstance(data, Mapping):
+            unknown = [str(key) for key in data if key not in self.fields]
+            if unknown:
+                raise serializers.ValidationError({key[:100]: ["There is no such field."] for key in unknown[:10]})
+        return super().to_internal_value(data)
+
+
+class CharacterInput(StrictInput):
     name = Text(max_length=models.NAME_MAX_LENGTH, validators=[wording.check_line])
     description = Text(
         max_length=models.DESCRIPTION_MAX_LENGTH,
@@ -33,18 +43,9 @@ class CharacterInput(serializers.Serializer[models.Character]):
         validators=[wording.check_trigger_word],
     )
 
-    def to_internal_value(self, data: Any) -> Any:
-        if isinstance(data, Mapping):
-            unknown = [str(key) for key in data if key not in self.fields]
-            if unknown:
-                raise serializers.ValidationError({key[:100]: ["There is no such field."] for key in unknown[:10]})
-        return super().to_internal_value(data)
 
-
-@extend_schema_serializer(component_name="Character")
+# For the schema alone: answers themselves are made of rows.
 class CharacterAnswer(serializers.Serializer[models.Character]):
-    """Describes the answer in the schema; answers themselves are made of rows."""
-
     id = serializers.CharField()
     name = serializers.CharField()
     description = serializers.CharField(allow_null=True)
@@ -56,26 +57,5 @@ class CharacterAnswer(serializers.Serializer[models.Character]):
     lora_trained_at = serializers.DateTimeField(allow_null=True)
 
 
-class PhotosInput(serializers.Serializer[None]):
-    files = serializers.ListField(child=serializers.FileField(), min_length=1)
-
-
-class RefusalAnswer(serializers.Serializer[None]):
-    filename = serializers.CharField()
-    reason = serializers.CharField()
-
-
-class UploadAnswer(serializers.Serializer[None]):
-    uploaded = serializers.ListField(child=serializers.CharField())
-    rejected = RefusalAnswer(many=True)
-    total_images = serializers.IntegerField(min_value=0)
-
-
-class ImagesAnswer(serializers.Serializer[None]):
-    images = serializers.ListField(child=serializers.CharField())
-    count = serializers.IntegerField(min_value=0)
-
-
-@extend_schema_serializer(component_name="Error")
 class ErrorAnswer(serializers.Serializer[None]):
     detail = serializers.CharField()

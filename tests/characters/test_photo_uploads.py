@@ -126,9 +126,9 @@ def test_a_name_that_means_a_folder_still_gets_its_place_in_the_answer(character
 @pytest.mark.parametrize(
     ("form", "said"),
     [
-        ({}, "files: Send at least one image."),
+        ({}, "files: Send at least one file."),
         ({"files": "text"}, "files: Send files, not text."),
-        ({"file": "x"}, "file: There is no such field; send images as `files`."),
+        ({"file": "x"}, "file: There is no such field; send files as `files`."),
     ],
 )
 def test_a_form_without_files_is_refused(character_id: str, form: dict[str, str], said: str) -> None:
@@ -157,7 +157,7 @@ def test_an_unknown_character_takes_no_photos() -> None:
 
 
 def test_of_a_file_that_is_too_large_only_the_beginning_reaches_the_disk() -> None:
-    arriving = BoundedFiles()
+    arriving = BoundedFiles(max_bytes=20_000_000)
     arriving.new_file("files", "huge.jpg", "image/jpeg", None)
     for start in range(0, 50_000_000, 10_000_000):
         arriving.receive_data_chunk(bytes(10_000_000), start)

@@ -1,0 +1,95 @@
+"""What clients hear when nothing more can be stored, and what is left of it."""
+
+import errno
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test import Client
+from rest_framework.test import APIClient
+
+from characters.models import Character, TrainingImage
+from tests.characters.making import jpeg, new_character, send, upload
+
+pytestmark = pytest.mark.django_db
+
+SAID = {"detail": "The server's storage is full, so this could not be kept; tell the operator and try again later."}
+
+
+@pytest.fixture(autouse=True)
+def root(settings: Any, tmp_path: Path) -> Path:
+    settings.RATE_LIMITS = "off"
+    settings.MEDIA_ROOT = str(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture(params=[errno.ENOSPC, errno.EDQUOT])
+def full_disk(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The operating system finds no room when a file is to be written for good."""
+
+    def refuse(_: int) -> None:
+        raise OSError(request.param, os.strerror(request.param))
+
+    monkeypatch.setattr(os, "fsync", refuse)
+
+
+def files_below(root: Path) -> list[Path]:
+    return [path for path in root.rglob("*") if path.is_file()]
+
+
+@pytest.mark.usefixtures("full_disk")
+def test_a_photo_that_finds_no_room_is_answered_with_507_and_leaves_nothing(root: Path) -> None:
+    response = send(new_character()["id"], ("a.jpg", jpeg()))
+    assert (response.status_code, response.json()) == (507, SAID)
+    assert files_below(root) == []
+    assert not TrainingImage.objects.exists()
+
+
+@pytest.mark.usefixtures("full_disk")
+def test_a_photo_can_be_sent_again_when_there_is_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    character_id = new_character()["id"]
+    assert send(character_id, ("a.jpg", jpeg())).status_code == 507
+    monkeypatch.undo()
+    assert upload(character_id, ("a.jpg", jpeg()))["uploaded"] == ["a.jpg"]
+
+
+@pytest.mark.usefixtures("full_disk")
+def test_a_thumbnail_is_sent_from_a_full_disk(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    character_id = new_character()["id"]
+    with monkeypatch.context() as room:
+        room.setattr(os, "fsync", lambda _: None)
+        upload(character_id, ("a.jpg", jpeg()))
+    before = files_below(root)
+    response = APIClient().get(f"/api/characters/{character_id}/images/a.jpg?size=64")
+    assert response.status_code == 200
+    assert b"".join(response.streaming_content)[8:12] == b"WEBP"
+    assert files_below(root) == before
+
+
+@pytest.fixture
+def full_database(transactional_db: None) -> Iterator[None]:
+    """SQLite may not grow by a single page."""
+    with connection.cursor() as cursor:
+        cursor.execute("PRAGMA page_count")
+        cursor.execute(f"PRAGMA max_page_count = {cursor.fetchone()[0]}")
+    yield
+    with connection.cursor() as cursor:
+        cursor.execute("PRAGMA max_page_count = 1073741823")
+
+
+@pytest.mark.usefixtures("full_database")
+def test_a_row_that_finds_no_room_is_answered_with_507() -> None:
+    client = Client()
+    answers = [
+        client.post(
+            "/api/characters",
+            {"name": "Ann", "trigger_word": "ann", "description": "x" * 2000},
+            content_type="application/json",
+        )
+        for _ in range(30)
+    ]
+    assert (answers[-1].status_code, answers[-1].json()) == (507, SAID)
+    assert Character.objects.count() == sum(answer.status_code == 201 for answer in answers)
