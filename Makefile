@@ -2,11 +2,13 @@
 #   PORT=8001 ISENGARD_DATA_DIR=/var/lib/isengard make run
 PYTHON ?= python3
 VENV := .venv
+# Most tests wait for processes rather than compute. One at a time, as for a debugger: `make test TEST_WORKERS=0`.
+TEST_WORKERS ?= 3
 # Two stamps, so that running Isengard does not install what only its developers need.
 RUN_STAMP := $(VENV)/.installed
 DEV_STAMP := $(VENV)/.installed-dev
 
-.PHONY: run test lint format clean venv venv-dev
+.PHONY: run test lint openapi format clean venv venv-dev
 .DEFAULT_GOAL := run
 
 # `exec`, so that a signal to the process make started is a signal to the supervisor.
@@ -15,13 +17,18 @@ run: $(RUN_STAMP)
 
 # One file or test: `make test ARGS="tests/jobs -k cancel"`.
 test: $(DEV_STAMP)
-	$(VENV)/bin/python -m pytest $(ARGS)
+	$(VENV)/bin/python -m pytest -n $(TEST_WORKERS) --dist loadfile $(ARGS)
 
 lint: $(DEV_STAMP)
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy .
 	$(VENV)/bin/lint-imports
+
+# After a change of the API that is meant: what the tests compare its OpenAPI document with.
+openapi: $(DEV_STAMP)
+	$(VENV)/bin/python manage.py spectacular --validate --fail-on-warn --format openapi-json \
+		--file tests/contract/openapi.json
 
 format: $(DEV_STAMP)
 	$(VENV)/bin/ruff check --fix .

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
+from isengard.api.schema.document import spectacular_settings
 from isengard.environment import BASE_DIR, at_least, choice, env, secret_key
 from isengard.logs import logging_config
 
@@ -64,6 +65,7 @@ MIDDLEWARE = [
     "isengard.api.correlation.CorrelationMiddleware",
     "corsheaders.middleware.CorsMiddleware",
     "isengard.api.errors.JsonErrorsMiddleware",
+    "isengard.api.bodies.BodyLimitMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -116,7 +118,7 @@ if _database["ENGINE"] == "django.db.backends.sqlite3":
     _database["TEST"] = {"NAME": str(DATA_DIR / "test.sqlite3")}
 else:
     _database["CONN_HEALTH_CHECKS"] = True
-_database["CONN_MAX_AGE"] = 600
+_database.setdefault("CONN_MAX_AGE", 600)
 
 # Redis: queue, progress, rate limits
 REDIS_IS_EMBEDDED = not env.str("REDIS_URL", "")
@@ -265,14 +267,15 @@ REST_FRAMEWORK = {
     "DEFAULT_RENDERER_CLASSES": ["isengard.api.rendering.JsonRenderer"],
     "DEFAULT_PARSER_CLASSES": ["isengard.api.parsing.JsonParser"],
     "DEFAULT_CONTENT_NEGOTIATION_CLASS": "isengard.api.rendering.AlwaysJson",
+    "DEFAULT_METADATA_CLASS": "isengard.api.metadata.AllowedMethods",
     "DEFAULT_THROTTLE_CLASSES": ["isengard.api.throttling.ContractThrottle"],
     "DEFAULT_PAGINATION_CLASS": "isengard.api.paging.LimitOffset",
-    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_SCHEMA_CLASS": "isengard.api.schema.inspection.ApiSchema",
     "EXCEPTION_HANDLER": "isengard.api.errors.answer_exception",
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
 }
 # Requests per minute and client address, by the `throttle_scope` of a view; only POST counts.
-RATES_PER_MINUTE = {"upload": 30, "training": 5, "generation": 20, "client-logs": 60}
+RATES_PER_MINUTE = {"upload": 30, "lora-upload": 30, "training": 5, "generation": 20, "client-logs": 60}
 CORS_ALLOWED_ORIGINS = env.list("CORS_ALLOWED_ORIGINS", default=["http://localhost:3000", "http://127.0.0.1:3000"])
 CORS_ALLOW_METHODS = ["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"]
 CORS_ALLOW_HEADERS = [
@@ -288,15 +291,7 @@ CORS_ALLOW_HEADERS = [
 ]
 CORS_EXPOSE_HEADERS = ["X-Correlation-ID", "X-Total-Count", "Retry-After"]
 CORS_ALLOW_CREDENTIALS = True
-SPECTACULAR_SETTINGS = {
-    "TITLE": "Isengard API",
-    "VERSION": VERSION,
-    "DESCRIPTION": "Train identity LoRAs from a character's photos, and generate images with them.",
-    "SERVE_INCLUDE_SCHEMA": False,
-    "SWAGGER_UI_DIST": "SIDECAR",
-    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
-    "SCHEMA_PATH_PREFIX": "/api",
-}
+SPECTACULAR_SETTINGS = spectacular_settings(version=VERSION)
 
 # Logs
 LOG_LEVEL = choice("ISENGARD_LOG_LEVEL", ("DEBUG", "INFO", "WARNING", "ERROR"), "INFO")

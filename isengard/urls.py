@@ -2,10 +2,10 @@
 
 from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path
-from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
 from isengard.api.client_logs import ClientLogsView
 from isengard.api.health import HealthView, InfoView, ReadyView
+from isengard.api.schema.views import DocsView, SchemaView
 from isengard.pages import front_page
 
 service = [
@@ -16,8 +16,8 @@ service = [
 api: list[URLPattern | URLResolver] = [
     *service,
     path("client-logs", ClientLogsView.as_view()),
-    path("schema", SpectacularAPIView.as_view(renderer_classes=None), name="schema"),
-    path("docs", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
+    path("schema", SchemaView.as_view(), name="schema"),
+    path("docs", DocsView.as_view(), name="docs"),
     path("", include("characters.urls")),
     path("", include("training.urls")),
     path("", include("generation.urls")),

@@ -1,5 +1,6 @@
 """Errors in one shape: `{"detail": "<one readable sentence>"}`."""
 
+import errno
 import logging
 from collections.abc import Awaitable, Callable, Iterator
 from http import HTTPStatus
@@ -15,7 +16,7 @@ from rest_framework import exceptions
 from rest_framework.response import Response
 from rest_framework.views import exception_handler
 
-from isengard.api.exceptions import TooLarge, Unavailable
+from isengard.api.exceptions import StorageFull, TooLarge, Unavailable
 
 logger = logging.getLogger(__name__)
 
@@ -47,6 +48,11 @@ def sentence(detail: Any) -> str:
     return " ".join(dict.fromkeys(_messages(detail))) or "The request is malformed."
 
 
+def _says_that_the_disk_is_full(exc: Exception) -> bool:
+    # SQLite's errors have no number here, only these words.
+    return getattr(exc, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "disk is full" in str(exc)
+
+
 def _as_api_exception(exc: Exception) -> Exception:
     match exc:
         case RequestDataTooBig():
@@ -55,6 +61,9 @@ def _as_api_exception(exc: Exception) -> Exception:
             return exceptions.ParseError("Too many files in one request; send at most 100.")
         case MultiPartParserError() | UnreadablePostError() | SuspiciousOperation():
             return exceptions.ParseError("The request body is malformed or was cut off.")
+        case OSError() | OperationalError() if _says_that_the_disk_is_full(exc):
+            logger.error("The storage is full", exc_info=exc)
+            return StorageFull()
         case OperationalError() | InterfaceError():
             logger.error("The database did not answer", exc_info=exc)
             return Unavailable()
@@ -98,6 +107,8 @@ class JsonErrorsMiddleware:
             markcoroutinefunction(self)
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
+        # No name of ours has a NUL, and PostgreSQL refuses to look for one: with this in its place nothing is found.
+        request.path_info = request.path_info.replace("\x00", "\ufffd")
         answer = self.get_response(request)
         if isinstance(answer, HttpResponseBase):
             return self._in_shape(request, answer)

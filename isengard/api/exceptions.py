@@ -13,3 +13,8 @@ class TooLarge(APIException):
 class Unavailable(APIException):
     status_code = HTTPStatus.SERVICE_UNAVAILABLE
     default_detail = "The database does not answer at the moment; try again later."
+
+
+class StorageFull(APIException):
+    status_code = HTTPStatus.INSUFFICIENT_STORAGE
+    default_detail = "The server's storage is full, so this could not be kept; tell the operator and try again later."

@@ -10,14 +10,14 @@ from django.conf import settings
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 from django.db import DatabaseError, connection
-from drf_spectacular.utils import extend_schema, inline_serializer
-from rest_framework import serializers
+from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 import generation.offers
 import training.offers
+from isengard.api.answers import HealthAnswer, InfoAnswer, NotReadyAnswer, ReadyAnswer
 from jobs.progress.writer import is_up
 
 logger = logging.getLogger(__name__)
@@ -31,7 +31,7 @@ class HealthView(APIView):
     @extend_schema(
         operation_id="getHealth",
         tags=["service"],
-        responses=inline_serializer("Health", {"status": serializers.ChoiceField(["healthy"])}),
+        responses=HealthAnswer,
     )
     def get(self, request: Request) -> Response:
         return Response({"status": "healthy"})
@@ -41,14 +41,7 @@ class ReadyView(APIView):
     @extend_schema(
         operation_id="getReady",
         tags=["service"],
-        responses=inline_serializer(
-            "Ready",
-            {
-                "status": serializers.CharField(),
-                "mode": serializers.CharField(),
-                "dependencies": serializers.DictField(child=serializers.CharField()),
-            },
-        ),
+        responses={200: ReadyAnswer, 503: NotReadyAnswer},
     )
     def get(self, request: Request) -> Response:
         """Say whether what the service stands on answers; 503 if not."""
@@ -65,16 +58,7 @@ class InfoView(APIView):
     @extend_schema(
         operation_id="getInfo",
         tags=["service"],
-        responses=inline_serializer(
-            "Info",
-            {
-                "name": serializers.CharField(),
-                "version": serializers.CharField(),
-                "mode": serializers.CharField(),
-                "training": serializers.DictField(),
-                "image_generation": serializers.DictField(),
-            },
-        ),
+        responses=InfoAnswer,
     )
     def get(self, request: Request) -> Response:
         """Say what can be trained and generated here and now, and each parameter's range and default."""

@@ -4,26 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from rest_framework.exceptions import ValidationError
 from rest_framework.pagination import BasePagination
 from rest_framework.request import Request
 from rest_framework.response import Response
+
+from characters.queries import whole_number
 
 if TYPE_CHECKING:
     from rest_framework.views import APIView
 
 MAX_LIMIT = 100
 MAX_OFFSET = 2**31 - 1
-
-
-def whole_number(request: Request, name: str, *, default: int | None, lowest: int, highest: int) -> int | None:
-    """Return a query parameter, `default` where it is absent; anything but a number in range is a 400."""
-    given = request.query_params.get(name)
-    if given is None:
-        return default
-    if not (given.isascii() and given.isdigit() and len(given) <= 10 and lowest <= int(given) <= highest):
-        raise ValidationError({name: f"must be a whole number from {lowest} to {highest}."})
-    return int(given)
 
 
 class LimitOffset(BasePagination):
@@ -34,7 +25,7 @@ class LimitOffset(BasePagination):
     def paginate_queryset(self, queryset: Any, request: Request, view: APIView | None = None) -> list[Any]:
         default = getattr(view, "default_limit", None)
         limit = whole_number(request, "limit", default=default, lowest=1, highest=MAX_LIMIT)
-        offset = whole_number(request, "offset", default=0, lowest=0, highest=MAX_OFFSET) or 0
+        offset = whole_number(request, "offset", default=0, lowest=0, highest=MAX_OFFSET)
         self.total = queryset.count()
         return list(queryset[offset : offset + limit if limit else None])
 

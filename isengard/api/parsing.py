@@ -1,15 +1,18 @@
 """JSON in, strictly: UTF-8, bounded, no NaN, no lone surrogates, no key twice."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import IO, Any
 
 import orjson
 from django.conf import settings
-from rest_framework.exceptions import ParseError
+from rest_framework.exceptions import ParseError, ValidationError
 from rest_framework.parsers import BaseParser
 
 from isengard.api.exceptions import TooLarge
+
+# Deeper than anything this API takes, and shallow enough for whoever walks through it by recursion.
+MAX_DEPTH = 50
 
 
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -37,14 +40,34 @@ class JsonParser(BaseParser):
             parsed = json.loads(body, object_pairs_hook=_without_duplicates)
         except (ValueError, RecursionError) as exc:
             raise ParseError(f"The request body is not valid JSON: {str(exc)[:200]}.") from exc
-        if b"\\u0000" in body and _has_nul(parsed):
-            raise ParseError("The request body has a NUL character; remove it.")
+        _check_depth(body, parsed)
+        _check_texts(body, parsed)
         return parsed
 
 
-def _has_nul(value: Any) -> bool:
-    if isinstance(value, dict):
-        return any(_has_nul(part) for pair in value.items() for part in pair)
-    if isinstance(value, list):
-        return any(_has_nul(part) for part in value)
-    return isinstance(value, str) and "\x00" in value
+Place = tuple[str, ...]
+
+
+def _values(parsed: Any) -> Iterator[tuple[Place, Any]]:
+    """Yield every value in a document with the keys and indexes that lead there, outermost first, without recursion."""
+    waiting: list[tuple[Place, Any]] = [((), parsed)]
+    while waiting:
+        place, value = waiting.pop()
+        yield place, value
+        if isinstance(value, dict):
+            waiting += [((*place, key), part) for key, part in value.items()]
+        elif isinstance(value, list):
+            waiting += [((*place, str(index)), part) for index, part in enumerate(value)]
+
+
+def _check_depth(body: bytes, parsed: Any) -> None:
+    if body.count(b"[") + body.count(b"{") > MAX_DEPTH and any(len(place) > MAX_DEPTH for place, _ in _values(parsed)):
+        raise ParseError(f"The request body is nested more than {MAX_DEPTH} levels deep.")
+
+
+def _check_texts(body: bytes, parsed: Any) -> None:
+    if b"\\u0000" not in body:
+        return
+    for place, value in _values(parsed):
+        if any("\x00" in text for text in (value if isinstance(value, dict) else [value]) if isinstance(text, str)):
+            raise ValidationError({".".join(place)[:200] or "body": "NUL characters are not allowed."})
