@@ -25,10 +25,9 @@ class LoraForm(LoraFields):
     file = serializers.FileField(help_text="A .safetensors file of at most 500 MB.")
 
 
+# For the schema alone: answers themselves are made of rows.
 @extend_schema_serializer(component_name="Lora")
 class LoraAnswer(serializers.Serializer[models.Lora]):
-    """Describes the answer in the schema; answers themselves are made of rows."""
-
     id = serializers.CharField()
     name = serializers.CharField()
     filename = serializers.CharField(help_text="The name of an upload as it was sent, or of a trained version.")

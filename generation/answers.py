@@ -12,7 +12,8 @@ from jobs.outputs import outputs_of
 from jobs.payloads import message_of
 
 
-@extend_schema_field(GenerationParams)
+# Its types do not say so, but drf-spectacular reads pydantic models too.
+@extend_schema_field(GenerationParams)  # type: ignore[arg-type]
 class ConfigAnswer(serializers.DictField):
     pass
 

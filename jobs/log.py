@@ -89,7 +89,7 @@ def archive(job: Job) -> None:
 
 
 def archive_ended() -> None:
-    """Archive what a run could not: logs of jobs that were cancelled while they waited, or whose worker died at the end."""
+    """Archive what no run did: logs of jobs that were cancelled while they waited, or whose worker died at the end."""
     ended = Job.objects.filter(status__in=TERMINAL, holder__isnull=True, log_lines__isnull=False)
     for job in ended.distinct()[:ARCHIVED_AT_ONCE]:
         archive(job)

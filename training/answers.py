@@ -12,7 +12,8 @@ from jobs.payloads import message_of
 from training.params import TrainingParams
 
 
-@extend_schema_field(TrainingParams)
+# Its types do not say so, but drf-spectacular reads pydantic models too.
+@extend_schema_field(TrainingParams)  # type: ignore[arg-type]
 class ConfigAnswer(serializers.DictField):
     pass
 

@@ -51,7 +51,9 @@ def test_folders_and_hidden_files_are_no_files(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"no zip", b"PK\x03\x04" + bytes(100), zipped(("a", b"x"))[:-10], b"\xff\xd8\xff" + bytes(500)]
+    "content",
+    [b"", b"no zip", b"PK\x03\x04" + bytes(100), zipped(("a", b"x"))[:-10], b"\xff\xd8\xff" + bytes(500)],
+    ids=["empty", "text", "only a beginning", "cut off", "a jpeg"],
 )
 def test_what_is_no_zip_is_refused(path: Path, content: bytes) -> None:
     assert refusal(path, content) == "This is no ZIP file, or a broken one."

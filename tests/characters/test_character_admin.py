@@ -45,7 +45,7 @@ def test_the_list_of_characters_tells_images_and_newest_version(admin_client: Cl
 
 def test_a_character_shows_its_images(admin_client: Client, character_id: str) -> None:
     page = admin_client.get(reverse("admin:characters_character_change", args=[character_id])).content.decode()
-    assert f'src="/api/characters/{character_id}/images/face.jpg"' in page
+    assert f'src="/api/characters/{character_id}/images/face.jpg?size=160"' in page
 
 
 def test_what_a_machine_wrote_cannot_be_edited(admin_client: Client, character_id: str) -> None:

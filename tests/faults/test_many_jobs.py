@@ -1,13 +1,15 @@
 """A hundred jobs at once: all end well, in order of age, none twice."""
 
 import sqlite3
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from tests.api_client import Api
 from tests.conftest import wait_until
-from tests.stack import Stack
+from tests.stack import ROOT, Stack
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
 
@@ -21,13 +23,22 @@ def rows(stack: Stack) -> list[tuple]:
         return database.execute(query + " ORDER BY created_at").fetchall()
 
 
+def manage(stack: Stack, verb: str) -> None:
+    for kind in ("training", "generation"):
+        command = [sys.executable, "manage.py", "queue", verb, kind]
+        subprocess.run(command, cwd=ROOT, env=stack.environment, check=True, capture_output=True)
+
+
 def test_a_hundred_jobs_started_at_once_all_end_well_in_order_and_once(api: Api, stack: Stack) -> None:
     characters = [api.make_character() for _ in range(2)]
+    # Held back until all are there: a job cannot be overtaken by one that nobody has heard of yet.
+    manage(stack, "pause")
     wanted = [lambda: api.generate(steps=1)] * GENERATIONS
     wanted += [lambda n=n: api.train(characters[n % 2], steps=100, sample_count=1) for n in range(TRAININGS)]
     with ThreadPoolExecutor(16) as pool:
         jobs = set(pool.map(lambda start: start(), wanted))
     assert len(jobs) == GENERATIONS + TRAININGS
+    manage(stack, "resume")
 
     def ours() -> list[tuple]:
         return [row for row in rows(stack) if row[0] in jobs]
@@ -35,7 +46,10 @@ def test_a_hundred_jobs_started_at_once_all_end_well_in_order_and_once(api: Api,
     wait_until(lambda: all(row[2] == "completed" for row in ours()), seconds=240, what="the end of all jobs")
     assert {row[3] for row in ours()} == {1}
     for kind in ("training", "generation"):
-        starts = [row[5] for row in ours() if row[1] == kind]
-        assert starts == sorted(starts)
+        by_age = [row for row in ours() if row[1] == kind]
+        by_start = sorted(by_age, key=lambda row: row[5])
+        overtaken = max(abs(by_start.index(row) - place) for place, row in enumerate(by_age))
+        # A ComfyUI slot holds two claims, which are sent at the same moment.
+        assert overtaken <= (1 if kind == "generation" else 0)
     versions = [api.get(f"/api/characters/{character}")["lora_path"] for character in characters]
     assert [path.rsplit("/", 1)[1] for path in versions] == ["v5.safetensors"] * 2

@@ -1,6 +1,7 @@
 """Orders, pictures and LoRA files for the tests of the ai-toolkit adapter."""
 
 import json
+import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +13,8 @@ from training.engines.order import Installation, SourceImage, TrainingOrder
 from training.params import TrainingParams
 
 PROJECT = Path(__file__).resolve().parents[2]
+# Of this test process and its children alone: an adapter ends other trainers of its job, wherever they run.
+JOB_ID = os.environ.setdefault("ISENGARD_TEST_JOB_ID", f"train-{os.getpid():012x}")
 STAND_IN = PROJECT / "training" / "engines" / "simulator"
 
 
@@ -24,7 +27,7 @@ def paint(path: Path, *, shade: int = 0) -> Path:
 def order_in(
     root: Path,
     *,
-    job_id: str = "train-abc123",
+    job_id: str = JOB_ID,
     attempt: int = 1,
     trigger_word: str = "sks person",
     base_model: str = "flux-dev",

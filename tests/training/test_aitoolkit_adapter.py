@@ -11,7 +11,7 @@ from PIL import Image
 
 from jobs.errors import EngineFailed
 from jobs.events import Artifact, Event, Finished, Holding, Log, Progress, Started, Tick
-from tests.training.aitoolkit_fixtures import stand_in
+from tests.training.aitoolkit_fixtures import JOB_ID, stand_in
 from tests.training.aitoolkit_runs import (
     QUICK,
     SLOW,
@@ -77,7 +77,7 @@ def test_checkpoints_are_told_when_they_are_whole_and_even_if_the_trainer_remove
         if isinstance(event, Artifact) and event.type == "checkpoint":
             told.append((event.name, event.step, read_header(event.path).step))
     assert told
-    assert all(name == f"train-abc123_{step:09d}.safetensors" and step == saved for name, step, saved in told)
+    assert all(name == f"{JOB_ID}_{step:09d}.safetensors" and step == saved for name, step, saved in told)
     assert not list((order.workspace / "outbox").iterdir())
 
 

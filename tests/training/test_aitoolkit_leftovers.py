@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from jobs.events import Holding
-from tests.training.aitoolkit_fixtures import PROJECT, order_in, stand_in
+from tests.training.aitoolkit_fixtures import JOB_ID, PROJECT, order_in, stand_in
 from tests.training.aitoolkit_runs import is_gone_within
 from training.engines.aitoolkit import is_running, stop_leftover, train
 
@@ -69,7 +69,7 @@ def test_a_process_that_was_given_the_number_later_is_spared() -> None:
 def test_a_later_attempt_at_the_same_job_is_spared(attempt: int, is_spared: bool, tmp_path: Path) -> None:
     events = train(order_in(tmp_path, attempt=attempt), stand_in(ISENGARD_SIMULATOR_STEP_SECONDS="0.02"))
     running = next(dict(event.identity) for event in events if isinstance(event, Holding))
-    assert stop_leftover({"pid": os.getpid(), "job": "train-abc123", "attempt": 2})
+    assert stop_leftover({"pid": os.getpid(), "job": JOB_ID, "attempt": 2})
     assert is_running(running) is is_spared
     events.close()
 
