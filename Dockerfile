@@ -4,7 +4,7 @@
 FROM python:3.11-slim-bookworm AS packages
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 RUN python -m venv /venv
-COPY requirements.txt .
+COPY requirements.txt constraints.txt ./
 RUN /venv/bin/pip install -r requirements.txt
 
 FROM python:3.11-slim-bookworm

@@ -8,7 +8,7 @@ TEST_WORKERS ?= 3
 RUN_STAMP := $(VENV)/.installed
 DEV_STAMP := $(VENV)/.installed-dev
 
-.PHONY: run test lint openapi format clean venv venv-dev
+.PHONY: run test lint openapi constraints format clean venv venv-dev
 .DEFAULT_GOAL := run
 
 # `exec`, so that a signal to the process make started is a signal to the supervisor.
@@ -38,6 +38,14 @@ venv: $(RUN_STAMP)
 
 venv-dev: $(DEV_STAMP)
 
+# After a change of requirements*.txt, in an environment of its own, so that nothing installed by hand slips in.
+constraints:
+	rm -rf build/constraints && $(PYTHON) -m venv build/constraints
+	sed '/^-c /d' requirements.txt > build/constraints/requirements.txt && cp requirements-dev.txt build/constraints/
+	build/constraints/bin/python -m pip install --quiet -r build/constraints/requirements-dev.txt
+	head -1 constraints.txt > build/constraints/new && build/constraints/bin/python -m pip freeze >> build/constraints/new
+	mv build/constraints/new constraints.txt
+
 # What was trained and generated, in data/, stays.
 clean:
 	rm -rf $(VENV) build htmlcov .coverage .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
@@ -51,10 +59,10 @@ $(VENV)/bin/python:
 	@echo 'Making $(VENV)'
 	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
 
-$(RUN_STAMP): requirements.txt | $(VENV)/bin/python
+$(RUN_STAMP): requirements.txt constraints.txt | $(VENV)/bin/python
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	@touch $@
 
-$(DEV_STAMP): requirements.txt requirements-dev.txt | $(VENV)/bin/python
+$(DEV_STAMP): requirements.txt requirements-dev.txt constraints.txt | $(VENV)/bin/python
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $(RUN_STAMP) $@

@@ -25,7 +25,8 @@ def image_environment() -> dict[str, str]:
 
 
 def copied_from_the_project() -> list[str]:
-    return [line.split()[0] for line in instructions("COPY") if not line.startswith("--from")]
+    lines = [line.split() for line in instructions("COPY") if not line.startswith("--from")]
+    return [source for *sources, _target in lines for source in sources]
 
 
 def mounts(service: dict[str, Any]) -> list[str]:
