@@ -1,7 +1,9 @@
 """All addresses. What the API has is below /api; health, readiness and capabilities also at the root."""
 
+from django.conf import settings
 from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path
+from django.views.generic import RedirectView
 
 from isengard.api.client_logs import ClientLogsView
 from isengard.api.health import HealthView, InfoView, ReadyView
@@ -25,6 +27,8 @@ api: list[URLPattern | URLResolver] = [
 ]
 urlpatterns = [
     path("", front_page, name="front"),
+    # Browsers ask for it by themselves, on pages that name none too.
+    path("favicon.ico", RedirectView.as_view(url=f"{settings.STATIC_URL}isengard/favicon.svg")),
     *service,
     path("api/", include(api)),
     path("admin/", admin.site.urls),

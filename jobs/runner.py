@@ -163,6 +163,7 @@ class Run:
         if not patiently(publish):
             verdict.discard()
             raise ClaimEnded("lost")
+        self._note("Completed", event="job.completed")
         self._ended("Job completed")
 
     def _last_state(self) -> dict[str, object]:

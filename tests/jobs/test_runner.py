@@ -290,7 +290,7 @@ def test_the_log_tells_the_story_in_order_and_moves_into_a_file(slot: Slot, fake
     fake_kind.script = [Log(message="Loading", fields={"gb": 12}), Finished()]
     job = run(slot)
     told = log_of(job)
-    assert [line["event"] for line in told] == ["job.claimed", "engine.console"]
+    assert [line["event"] for line in told] == ["job.claimed", "engine.console", "job.completed"]
     assert told[1]["fields"] == {"gb": 12}
     assert job.log_key
     assert not job.log_lines.exists()
