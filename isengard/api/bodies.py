@@ -1,17 +1,15 @@
 """No request body is larger than its view takes: `max_body_bytes`, or what JSON may have where a view names nothing."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from io import RawIOBase
 from typing import Any
 
-from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.conf import settings
 from django.core.handlers.wsgi import WSGIRequest
-from django.http import HttpRequest, HttpResponseBase
+from django.http import HttpRequest
 
 from isengard.api.exceptions import TooLarge
-
-Answer = HttpResponseBase | Awaitable[HttpResponseBase]
+from isengard.api.middleware import EitherModeMiddleware
 
 
 class BoundedBody(RawIOBase):
@@ -44,24 +42,13 @@ class BoundedBody(RawIOBase):
         return TooLarge(f"The request body is too large; send at most {self._limit_bytes} bytes.")
 
 
-class BodyLimitMiddleware:
+class BodyLimitMiddleware(EitherModeMiddleware):
     """Bound the body as soon as its view is known. It is the view's first look at the body that fails, so that rate
     limits and "not found" come first.
 
     The connection stays open: closing it under a client that still sends would cost it the answer. The web server lets
     the rest go by without keeping it.
     """
-
-    sync_capable = True
-    async_capable = True
-
-    def __init__(self, get_response: Callable[[HttpRequest], Answer]) -> None:
-        self.get_response = get_response
-        if iscoroutinefunction(get_response):
-            markcoroutinefunction(self)
-
-    def __call__(self, request: HttpRequest) -> Answer:
-        return self.get_response(request)
 
     def process_view(self, request: HttpRequest, view: Any, _arguments: Any, _keywords: Any) -> None:
         # Other views than the API's are the admin's, with Django's own limits, and streams, which read nothing.

@@ -2,11 +2,10 @@
 
 import errno
 import logging
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from http import HTTPStatus
 from typing import Any
 
-from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.core.exceptions import RequestDataTooBig, SuspiciousOperation, TooManyFilesSent
 from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponseBase, JsonResponse
@@ -17,6 +16,7 @@ from rest_framework.response import Response
 from rest_framework.views import exception_handler
 
 from isengard.api.exceptions import StorageFull, TooLarge, Unavailable
+from isengard.api.middleware import EitherModeMiddleware
 
 logger = logging.getLogger(__name__)
 
@@ -95,29 +95,14 @@ def json_error(status: int, correlation_id: str = "") -> JsonResponse:
     return JsonResponse({"detail": SENTENCES.get(HTTPStatus(status), fallback)}, status=status)
 
 
-class JsonErrorsMiddleware:
+class JsonErrorsMiddleware(EitherModeMiddleware):
     """Put errors that Django itself words as HTML (unknown route, crash, bad host) into the API's shape."""
 
-    sync_capable = True
-    async_capable = True
-
-    def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
-        self.get_response = get_response
-        if iscoroutinefunction(get_response):
-            markcoroutinefunction(self)
-
-    def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
+    def before(self, request: HttpRequest) -> None:
         # No name of ours has a NUL, and PostgreSQL refuses to look for one: with this in its place nothing is found.
         request.path_info = request.path_info.replace("\x00", "\ufffd")
-        answer = self.get_response(request)
-        if isinstance(answer, HttpResponseBase):
-            return self._in_shape(request, answer)
-        return self._await(request, answer)
 
-    async def _await(self, request: HttpRequest, answer: Awaitable[HttpResponseBase]) -> HttpResponseBase:
-        return self._in_shape(request, await answer)
-
-    def _in_shape(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+    def after(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
         is_ours = response.status_code < HTTPStatus.BAD_REQUEST or not request.path.startswith(API_ROOTS)
         if is_ours or response.headers.get("Content-Type", "").startswith("application/json"):
             return response
