@@ -77,8 +77,7 @@ def model_name(lora: Lora) -> str:
 
 
 def _find(job: Job, name: str, types: tuple[str, ...]) -> Artifact | None:
-    # PostgreSQL refuses to look for a NUL at all.
-    return None if "\x00" in name else job.artifacts.filter(type__in=types, name=name).first()
+    return job.artifacts.filter(type__in=types, name=name).first()
 
 
 def _pictures(job: Job) -> list[JobFile]:
