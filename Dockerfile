@@ -23,6 +23,7 @@ COPY training training
 COPY generation generation
 COPY jobs jobs
 COPY characters characters
+COPY base_models base_models
 ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 # The settings want a data directory, and the one of the image must stay empty.
 RUN ISENGARD_DATA_DIR=/tmp/build python manage.py collectstatic --no-input && rm -rf /tmp/build

@@ -1,9 +1,16 @@
 """What can be trained here."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
+from base_models import MODELS, Training
 from jobs.params import describe
-from training.params import BASE_MODELS, PRESETS, TrainingParams
+from training.params import PRESETS, TrainingParams
+
+TRAINABLE: Mapping[str, Training] = MappingProxyType(
+    {name: model.training for name, model in MODELS.items() if model.training is not None}
+)
 
 
 def info() -> dict[str, Any]:
@@ -14,6 +21,6 @@ def info() -> dict[str, Any]:
         "parameters": describe(TrainingParams),
         "presets": {name: dict(preset) for name, preset in PRESETS.items()},
         "base_models": {
-            name: {"hub_id": model.hub_id, "licence": model.licence} for name, model in BASE_MODELS.items()
+            name: {"hub_id": training.hub_id, "licence": MODELS[name].licence} for name, training in TRAINABLE.items()
         },
     }

@@ -2,7 +2,6 @@
 
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Annotated, Literal
 
@@ -163,41 +162,3 @@ def resolve(config: Mapping[str, object], preset_name: str | None) -> TrainingPa
     """
     preset = PRESETS[preset_name] if preset_name is not None else {}
     return TrainingParams.model_validate({**preset, **config})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrainableModel:
-    """A base model that a LoRA can be trained for, as ai-toolkit names it."""
-
-    name: str
-    architecture: str
-    hub_id: str
-    assistant_adapter: str | None
-    sample_guidance: float
-    sample_steps: int
-    licence: str
-
-
-BASE_MODELS: Mapping[str, TrainableModel] = MappingProxyType(
-    {
-        "flux-dev": TrainableModel(
-            name="flux-dev",
-            architecture="flux",
-            hub_id="black-forest-labs/FLUX.1-dev",
-            assistant_adapter=None,
-            sample_guidance=4.0,
-            sample_steps=20,
-            licence="FLUX.1 [dev] Non-Commercial License; gated: accept it on the model's page and set HF_TOKEN.",
-        ),
-        # Schnell is distilled to few steps; without the adapter that undoes it, training wears the distillation away.
-        "flux-schnell": TrainableModel(
-            name="flux-schnell",
-            architecture="flux",
-            hub_id="black-forest-labs/FLUX.1-schnell",
-            assistant_adapter="ostris/FLUX.1-schnell-training-adapter",
-            sample_guidance=1.0,
-            sample_steps=4,
-            licence="Apache 2.0; gated: accept the conditions on the model's page and set HF_TOKEN.",
-        ),
-    }
-)

@@ -12,7 +12,8 @@ from jobs.idempotency import RequestKey, Submission, intent_of, record_once
 from jobs.models import Job, new_job_id
 from jobs.params import as_api_error
 from training.kind import TrainingKind
-from training.params import BASE_MODELS, TrainingParams, resolve
+from training.offers import TRAINABLE
+from training.params import TrainingParams, resolve
 
 
 class TrainingRequest(BaseModel):
@@ -27,7 +28,7 @@ class TrainingRequest(BaseModel):
         "flux-dev",
         max_length=100,
         description="The model to train on.",
-        json_schema_extra={"enum": list(BASE_MODELS)},
+        json_schema_extra={"enum": list(TRAINABLE)},
     )
 
 
@@ -37,8 +38,8 @@ def start_training(wanted: TrainingRequest, *, correlation_id: str, key: Request
     Raises NotFound for the character and ValidationError for everything else.
     """
     params = _params(wanted)
-    if wanted.base_model not in BASE_MODELS:
-        raise exceptions.ValidationError({"base_model": f"must be one of {', '.join(BASE_MODELS)}."})
+    if wanted.base_model not in TRAINABLE:
+        raise exceptions.ValidationError({"base_model": f"must be one of {', '.join(TRAINABLE)}."})
     intent = intent_of(key, wanted.model_dump(mode="json") | {"config": params.model_dump(mode="json")})
     return record_once(intent, lambda: _record(wanted, params, correlation_id))
 

@@ -4,7 +4,7 @@ import math
 import pytest
 from pydantic import ValidationError
 
-from training.params import BASE_MODELS, PRESETS, TrainingParams, resolve
+from training.params import PRESETS, TrainingParams, resolve
 
 BOUNDS = {
     "steps": (100, 10000),
@@ -158,7 +158,3 @@ def test_every_parameter_is_described_and_says_whether_it_has_an_effect(name: st
 def test_parameters_survive_being_stored_as_json() -> None:
     params = resolve({"sample_prompts": ["a", "b"], "learning_rate": 0.002}, "quick")
     assert TrainingParams.model_validate(json.loads(params.model_dump_json())) == params
-
-
-def test_only_schnell_needs_an_assistant_adapter() -> None:
-    assert [model.name for model in BASE_MODELS.values() if model.assistant_adapter] == ["flux-schnell"]

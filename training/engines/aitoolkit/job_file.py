@@ -6,12 +6,13 @@ TrainingParams before and pinned by tests.
 
 import json
 
+from base_models import MODELS, Training
 from jobs.errors import EngineFailed
 from jobs.events import Log
 from training.engines.aitoolkit.prompts import plain_prompt, plain_trigger, requested_prompts, sample_prompts
 from training.engines.aitoolkit.workspace import Workspace
 from training.engines.order import TrainingOrder
-from training.params import BASE_MODELS, TrainableModel, TrainingParams
+from training.params import TrainingParams
 
 SAMPLE_FORMAT = "png"
 _SEED = 42
@@ -83,12 +84,12 @@ def _process(order: TrainingOrder, workspace: Workspace) -> dict[str, object]:
     }
 
 
-def _base_model(name: str) -> TrainableModel:
-    if name not in BASE_MODELS:
-        raise EngineFailed(
-            f"The base model {name!r} cannot be trained; choose one of {', '.join(sorted(BASE_MODELS))}."
-        )
-    return BASE_MODELS[name]
+def _base_model(name: str) -> Training:
+    model = MODELS.get(name)
+    if model is None or model.training is None:
+        trainable = sorted(known.name for known in MODELS.values() if known.training is not None)
+        raise EngineFailed(f"The base model {name!r} cannot be trained; choose one of {', '.join(trainable)}.")
+    return model.training
 
 
 def _save(params: TrainingParams) -> dict[str, object]:
@@ -139,14 +140,14 @@ def _rate(params: TrainingParams) -> float:
     return float(params.learning_rate)
 
 
-def _model(model: TrainableModel) -> dict[str, object]:
-    described: dict[str, object] = {"name_or_path": model.hub_id, "arch": model.architecture, "quantize": True}
+def _model(model: Training) -> dict[str, object]:
+    described: dict[str, object] = {"name_or_path": model.hub_id, "arch": model.arch, "quantize": True}
     if model.assistant_adapter is not None:
         described["assistant_lora_path"] = model.assistant_adapter
     return described
 
 
-def _sample(params: TrainingParams, model: TrainableModel, trigger: str) -> dict[str, object]:
+def _sample(params: TrainingParams, model: Training, trigger: str) -> dict[str, object]:
     return {
         "sampler": "flowmatch",
         "sample_every": params.sample_every_n_steps,
