@@ -64,6 +64,23 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Loss:
+    """What was measured at a step. `step` counts completed steps, from 1; `loss` is None where it was not finite."""
+
+    step: int
+    loss: float | None
+    learning_rate: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Losses:
+    """Measured since the last time, in order of steps. The first one ends whatever an earlier attempt said of it and
+    of later steps."""
+
+    points: tuple[Loss, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Log:
     """A line for the job's log. `event` is a dotted name such as `engine.console`."""
 
@@ -103,7 +120,7 @@ class Finished:
     details: Mapping[str, object] = field(default_factory=dict)
 
 
-Event = Tick | Holding | Started | Progress | Log | Artifact | Preview | Finished
+Event = Tick | Holding | Started | Progress | Losses | Log | Artifact | Preview | Finished
 
 
 class Controls:
@@ -111,6 +128,24 @@ class Controls:
 
     def __init__(self) -> None:
         self._drain = threading.Event()
+        self._save = threading.Event()
+        self._sample = threading.Event()
+
+    def ask_to_save(self) -> None:
+        """Ask for a checkpoint at the next step."""
+        self._save.set()
+
+    def ask_to_sample(self) -> None:
+        """Ask for a round of samples at the next step."""
+        self._sample.set()
+
+    def take_save(self) -> bool:
+        """Return whether a checkpoint was asked for since the last call."""
+        return _take(self._save)
+
+    def take_sample(self) -> bool:
+        """Return whether samples were asked for since the last call."""
+        return _take(self._sample)
 
     def ask_to_drain(self) -> None:
         """Ask the engine to save what it has and to return, so that the job can go on elsewhere."""
@@ -119,3 +154,9 @@ class Controls:
     @property
     def is_draining(self) -> bool:
         return self._drain.is_set()
+
+
+def _take(flag: threading.Event) -> bool:
+    was_set = flag.is_set()
+    flag.clear()
+    return was_set

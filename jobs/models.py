@@ -174,6 +174,38 @@ class JobLogLine(models.Model):
         }
 
 
+class LossPoint(models.Model):
+    """What the trainer measured after a step of a live job; archived into storage when the run is over."""
+
+    job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="loss_points")
+    step = models.PositiveIntegerField(help_text="Completed steps, from 1.")
+    loss = models.FloatField(null=True, blank=True, help_text="Null where it was no finite number.")
+    learning_rate = models.FloatField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["step"]
+        constraints = [models.UniqueConstraint(fields=["job", "step"], name="loss_point_once_per_step")]
+
+    def __str__(self) -> str:
+        return f"{self.job_id} {self.step}: {self.loss}"
+
+
+class Instruction(models.Model):
+    """What a person wants of a running engine. The run's heartbeat takes it, once."""
+
+    job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="instructions")
+    verb = models.CharField(max_length=10, help_text="save, sample or yield.")
+    created_at = models.DateTimeField(default=timezone.now)
+    taken_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["created_at", "id"]
+        indexes = [models.Index(fields=["job"], condition=Q(taken_at=None), name="instruction_open")]
+
+    def __str__(self) -> str:
+        return f"{self.job_id}: {self.verb}"
+
+
 class IdempotencyKey(models.Model):
     """The job that a named request started. It appears with its job, in one transaction."""
 
@@ -210,6 +242,8 @@ class GpuLease(models.Model):
 
     host = models.CharField(max_length=200)
     gpu = models.CharField(max_length=50)
+    figures = models.JSONField(null=True, blank=True, help_text="What NVML last told of it.")
+    figures_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         verbose_name = "GPU lease"
