@@ -112,8 +112,11 @@ class TrainingParams(BaseModel):
         16,
         ge=1,
         le=128,
-        description="Scale of the LoRA.",
-        json_schema_extra={"wired": False, "reason": "ai-toolkit sets alpha to the rank for FLUX models."},
+        description="Scale of the LoRA: it acts as alpha / rank. Left out, a model that heeds it takes the rank.",
+        json_schema_extra={
+            "wired": False,
+            "reason": "ai-toolkit sets alpha to the rank for all base models but SDXL, which heeds it.",
+        },
     )
     caption_strategy: CaptionStrategy = Field(
         "trigger_only",
@@ -155,10 +158,22 @@ PRESETS: Mapping[str, Mapping[str, object]] = MappingProxyType(
 )
 
 
-def resolve(config: Mapping[str, object], preset_name: str | None) -> TrainingParams:
-    """Fill what `config` leaves open from the preset, then from the defaults.
+_NONE: Mapping[str, object] = MappingProxyType({})
+
+
+def resolve(
+    config: Mapping[str, object], preset_name: str | None, *, model_defaults: Mapping[str, object] = _NONE
+) -> TrainingParams:
+    """Fill what `config` leaves open from the preset, then from the base model's defaults, then from the general ones.
 
     Raises pydantic's ValidationError for a bad or unknown parameter and KeyError for an unknown preset.
     """
-    preset = PRESETS[preset_name] if preset_name is not None else {}
-    return TrainingParams.model_validate({**preset, **config})
+    given = {**(PRESETS[preset_name] if preset_name is not None else {}), **config}
+    params = TrainingParams.model_validate(given)
+    left_out = {name: default for name, default in model_defaults.items() if name not in given}
+    return params.model_copy(update={name: _default(params, default) for name, default in left_out.items()})
+
+
+def _default(params: TrainingParams, default: object) -> object:
+    is_name = isinstance(default, str) and default in TrainingParams.model_fields
+    return getattr(params, str(default)) if is_name else default

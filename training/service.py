@@ -6,6 +6,7 @@ from django.db import transaction
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from rest_framework import exceptions
 
+from base_models import Training
 from characters.models import Character, TrainingImage
 from jobs import log, queue
 from jobs.idempotency import RequestKey, Submission, intent_of, record_once
@@ -14,6 +15,7 @@ from jobs.params import as_api_error
 from training.kind import TrainingKind
 from training.offers import TRAINABLE
 from training.params import TrainingParams, resolve
+from training.suitability import unusable
 
 
 class TrainingRequest(BaseModel):
@@ -37,9 +39,7 @@ def start_training(wanted: TrainingRequest, *, correlation_id: str, key: Request
 
     Raises NotFound for the character and ValidationError for everything else.
     """
-    params = _params(wanted)
-    if wanted.base_model not in TRAINABLE:
-        raise exceptions.ValidationError({"base_model": f"must be one of {', '.join(TRAINABLE)}."})
+    params = _params(wanted, _base_model(wanted.base_model))
     intent = intent_of(key, wanted.model_dump(mode="json") | {"config": params.model_dump(mode="json")})
     return record_once(intent, lambda: _record(wanted, params, correlation_id))
 
@@ -57,11 +57,21 @@ def _record(wanted: TrainingRequest, params: TrainingParams, correlation_id: str
     return job
 
 
-def _params(wanted: TrainingRequest) -> TrainingParams:
+def _base_model(name: str) -> Training:
+    if name not in TRAINABLE:
+        raise exceptions.ValidationError({"base_model": f"must be one of {', '.join(TRAINABLE)}."})
+    return TRAINABLE[name]
+
+
+def _params(wanted: TrainingRequest, model: Training) -> TrainingParams:
     try:
-        return resolve(wanted.config, wanted.preset_name)
+        params = resolve(wanted.config, wanted.preset_name, model_defaults=model.defaults)
     except ValidationError as exc:
         raise as_api_error(exc, below="config") from exc
+    refused = {f"config.{name}": [reason] for name, reason in unusable(params, model).items()}
+    if refused:
+        raise exceptions.ValidationError(refused)
+    return params
 
 
 def _job(wanted: TrainingRequest, params: TrainingParams, character: Character, correlation_id: str) -> Job:

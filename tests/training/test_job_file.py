@@ -1,14 +1,18 @@
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from base_models import MODELS
 from jobs.errors import EngineFailed
 from tests.training.aitoolkit_fixtures import order_in
+from tests.training.expected_jobs import expected_job
+from tests.training.job_files import job_of, parsed_by_trainer, process_of
 from training.engines.aitoolkit.dataset import stage_dataset
-from training.engines.aitoolkit.job_file import build_job, explain_choices, render_job
+from training.engines.aitoolkit.job_file import explain_choices
 from training.engines.aitoolkit.workspace import workspace_for
 from training.engines.order import TrainingOrder
 from training.params import TrainingParams
@@ -21,7 +25,8 @@ OTHER_VALUES: dict[str, object] = {
     "batch_size": 2,
     "optimizer": "adamw",
     "scheduler": "linear",
-    "precision": "fp16",
+    "precision": "fp32",
+    "network_alpha": 3,
     "gradient_accumulation": 4,
     "caption_strategy": "tags",
     "sample_every_n_steps": 60,
@@ -32,40 +37,42 @@ OTHER_VALUES: dict[str, object] = {
 }
 
 
-def process_of(order: TrainingOrder) -> dict[str, Any]:
-    job: Any = build_job(order, workspace_for(order.job_id, order.workspace, attempt=order.attempt))
-    process: dict[str, Any] = job["config"]["process"][0]
-    return process
-
-
-def parsed_by_trainer(order: TrainingOrder) -> dict[str, Any]:
-    """Read the file as ai-toolkit does: variables in the text, then JSON, then [name] in the values."""
-    workspace = workspace_for(order.job_id, order.workspace, attempt=order.attempt)
-    text = render_job(build_job(order, workspace))
-    assert not re.search(r"\$\{([^}]+)\}", text)
-    process: dict[str, Any] = json.loads(json.dumps(json.loads(text)).replace("[name]", "REPLACED"))["config"][
-        "process"
-    ][0]
-    return process
-
-
 def given_to_engine(order: TrainingOrder) -> tuple[str, list[bytes]]:
     folder = order.workspace / "dataset"
+    # A staged dataset is kept for the next attempt, and this is another training.
+    shutil.rmtree(folder, ignore_errors=True)
     list(stage_dataset(order, folder))
     return json.dumps(process_of(order)), sorted(path.read_bytes() for path in folder.glob("*.txt"))
 
 
+@pytest.mark.parametrize("base_model", MODELS)
+def test_the_whole_job_file_of_each_base_model(base_model: str, tmp_path: Path) -> None:
+    order = order_in(tmp_path, base_model=base_model)
+    assert job_of(order) == expected_job(base_model, root=str(order.workspace), name=order.job_id)
+
+
 @pytest.mark.parametrize("name", [name for name in TrainingParams.model_fields if name != "method"])
-def test_each_parameter_changes_what_the_engine_is_given_or_is_declared_unwired(name: str, tmp_path: Path) -> None:
-    extra: Any = TrainingParams.model_fields[name].json_schema_extra
-    if not extra["wired"]:
-        assert extra["reason"]
-        return
+@pytest.mark.parametrize("base_model", MODELS)
+def test_each_parameter_changes_what_the_engine_is_given_or_is_said_to_be_ignored(
+    base_model: str, name: str, tmp_path: Path
+) -> None:
+    training = MODELS[base_model].training
+    assert training is not None
     captions = ("red hair, smile", None, "a hat")
-    changed: dict[str, Any] = {name: OTHER_VALUES[name]}
-    assert given_to_engine(order_in(tmp_path, captions=captions)) != given_to_engine(
-        order_in(tmp_path, captions=captions, **changed)
-    )
+    asked = order_in(tmp_path, base_model=base_model, captions=captions, **{name: OTHER_VALUES[name]})  # type: ignore[arg-type]
+    if name in training.ignored:
+        assert any(name in log.message and training.ignored[name] in log.message for log in explain_choices(asked))
+        return
+    assert given_to_engine(order_in(tmp_path, base_model=base_model, captions=captions)) != given_to_engine(asked)
+
+
+def test_a_parameter_is_called_unwired_where_the_default_model_ignores_it() -> None:
+    training = MODELS["flux-dev"].training
+    assert training is not None
+    for name, field in TrainingParams.model_fields.items():
+        extra: Any = field.json_schema_extra
+        assert extra["wired"] is (name not in training.ignored)
+        assert extra["wired"] or extra["reason"]
 
 
 def test_the_job_file_holds_each_value_where_ai_toolkit_reads_it(tmp_path: Path) -> None:
@@ -128,33 +135,10 @@ def test_asked_sample_prompts_are_used_in_turn_with_a_seed_each(tmp_path: Path) 
     assert sample["walk_seed"] is True
 
 
-@pytest.mark.parametrize(
-    ("asked", "given"),
-    [
-        ("a cat --w 80 --h 64", "a cat —w 80 —h 64"),
-        ("a cat --n", "a cat —n"),
-        ("${HOME} and ${NOT_SET}", "${HOME} and ${NOT_SET}"),
-        ("$100 bill", "$100 bill"),
-        ("the [name] of [trigger] [x]", "the (name) of sks person (x)"),
-        ("[[trigger]]", "(sks person)"),
-        ('straße \N{SMILING FACE WITH SUNGLASSES}\n"quoted"', 'straße \N{SMILING FACE WITH SUNGLASSES}\n"quoted"'),
-    ],
-)
-def test_a_prompt_reaches_the_engine_as_text_and_not_as_syntax(asked: str, given: str, tmp_path: Path) -> None:
-    process = parsed_by_trainer(order_in(tmp_path, sample_prompts=asked, sample_count=1))
-    assert process["sample"]["prompts"] == [given]
-
-
 def test_a_trigger_word_with_dashes_is_no_flag_in_the_default_prompts(tmp_path: Path) -> None:
     process = parsed_by_trainer(order_in(tmp_path, trigger_word="ann--w 7"))
     assert process["trigger_word"] == "ann--w 7"
     assert not any("--" in prompt for prompt in process["sample"]["prompts"])
-
-
-def test_schnell_is_trained_and_sampled_by_its_own_recipe(tmp_path: Path) -> None:
-    process = process_of(order_in(tmp_path, base_model="flux-schnell"))
-    assert process["model"]["assistant_lora_path"] == "ostris/FLUX.1-schnell-training-adapter"
-    assert (process["sample"]["guidance_scale"], process["sample"]["sample_steps"]) == (1.0, 4)
 
 
 def test_a_base_model_that_nobody_knows_is_refused(tmp_path: Path) -> None:

@@ -9,10 +9,12 @@ import json
 from base_models import MODELS, Training
 from jobs.errors import EngineFailed
 from jobs.events import Log
+from training.engines.aitoolkit.local_copies import find_adapter, find_model
 from training.engines.aitoolkit.prompts import plain_prompt, plain_trigger, requested_prompts, sample_prompts
 from training.engines.aitoolkit.workspace import Workspace
-from training.engines.order import TrainingOrder
+from training.engines.order import Installation, TrainingOrder
 from training.params import TrainingParams
+from training.suitability import ignored, unusable
 
 SAMPLE_FORMAT = "png"
 _SEED = 42
@@ -22,8 +24,14 @@ _DEFAULT_LEARNING_RATE: float = TrainingParams.model_fields["learning_rate"].def
 _SCHEDULER_PARAMS = {"linear": {"start_factor": 1.0, "end_factor": 0.0}}
 
 
-def build_job(order: TrainingOrder, workspace: Workspace) -> dict[str, object]:
-    process = _process(order, workspace)
+def build_job(
+    order: TrainingOrder, workspace: Workspace, *, installation: Installation | None = None
+) -> dict[str, object]:
+    """Raises EngineFailed for what cannot work, before it costs any GPU time."""
+    model = _base_model(order.base_model)
+    for name, reason in unusable(order.params, model).items():
+        raise EngineFailed(f"The training cannot run with this {name}: {reason}", cause="unusable_parameter")
+    process = _process(order, workspace) | {"model": _model(order.base_model, model, installation)}
     return {
         "job": "extension",
         "config": {"name": workspace.name, "process": [process]},
@@ -48,10 +56,12 @@ def _differences(order: TrainingOrder) -> list[str]:
     texts = []
     if params.optimizer == "prodigy":
         texts.append(f"Prodigy finds its own rate: learning_rate {params.learning_rate:g} became {_rate(params):g}.")
-    if params.network_alpha != params.lora_rank:
-        texts.append(f"network_alpha {params.network_alpha} has no effect: alpha equals the rank for FLUX models.")
+    for name, reason in ignored(params, _base_model(order.base_model)).items():
+        texts.append(f"{name} {getattr(params, name)} has no effect: {reason}")
     if params.scheduler == "cosine_with_restarts":
         texts.append("cosine_with_restarts does not restart in ai-toolkit: it has the effect of cosine.")
+    if "--" in order.trigger_word:
+        texts.append("The trigger word has a dash instead of its -- in sample prompts, where -- is syntax.")
     if len(asked) > params.sample_count:
         texts.append(f"Only the first {params.sample_count} of {len(asked)} sample prompts are used: see sample_count.")
     texts += [f"The sample prompt {text!r} was changed: -- and brackets are syntax." for text in _changed(order, asked)]
@@ -70,7 +80,6 @@ def _process(order: TrainingOrder, workspace: Workspace) -> dict[str, object]:
         "type": "diffusion_trainer",
         "training_folder": str(workspace.training_folder),
         "sqlite_db_path": str(workspace.job_row),
-        "device": "cuda",
         "trigger_word": trigger,
         "training_seed": _SEED,
         "performance_log_every": _PERFORMANCE_LOG_STEPS,
@@ -78,8 +87,7 @@ def _process(order: TrainingOrder, workspace: Workspace) -> dict[str, object]:
         "network": {"type": params.method, "linear": params.lora_rank, "linear_alpha": params.network_alpha},
         "save": _save(params),
         "datasets": [_dataset(params, workspace)],
-        "train": _train(params),
-        "model": _model(model),
+        "train": _train(params, model),
         "sample": _sample(params, model, trigger),
     }
 
@@ -88,7 +96,9 @@ def _base_model(name: str) -> Training:
     model = MODELS.get(name)
     if model is None or model.training is None:
         trainable = sorted(known.name for known in MODELS.values() if known.training is not None)
-        raise EngineFailed(f"The base model {name!r} cannot be trained; choose one of {', '.join(trainable)}.")
+        raise EngineFailed(
+            f"The base model {name!r} cannot be trained; choose one of {', '.join(trainable)}.", cause="model_not_found"
+        )
     return model.training
 
 
@@ -114,7 +124,7 @@ def _dataset(params: TrainingParams, workspace: Workspace) -> dict[str, object]:
     }
 
 
-def _train(params: TrainingParams) -> dict[str, object]:
+def _train(params: TrainingParams, model: Training) -> dict[str, object]:
     return {
         "batch_size": params.batch_size,
         "steps": params.steps,
@@ -123,13 +133,13 @@ def _train(params: TrainingParams) -> dict[str, object]:
         "train_unet": True,
         "train_text_encoder": False,
         "gradient_checkpointing": True,
-        "noise_scheduler": "flowmatch",
+        "noise_scheduler": model.noise_scheduler,
         "optimizer": params.optimizer,
         "lr": _rate(params),
         "lr_scheduler": params.scheduler,
         "lr_scheduler_params": dict(_SCHEDULER_PARAMS.get(params.scheduler, {})),
-        "ema_config": {"use_ema": True, "ema_decay": 0.99},
         "dtype": params.precision,
+        **model.train_options,
     }
 
 
@@ -140,16 +150,27 @@ def _rate(params: TrainingParams) -> float:
     return float(params.learning_rate)
 
 
-def _model(model: Training) -> dict[str, object]:
-    described: dict[str, object] = {"name_or_path": model.hub_id, "arch": model.arch, "quantize": True}
+def _model(name: str, model: Training, installation: Installation | None) -> dict[str, object]:
+    models = installation.models if installation is not None else None
+    described = {
+        "name_or_path": find_model(models, name, model),
+        "arch": model.arch,
+        "quantize": model.is_quantized,
+        "quantize_te": model.is_quantized,
+        **model.model_options,
+    }
     if model.assistant_adapter is not None:
-        described["assistant_lora_path"] = model.assistant_adapter
+        described["assistant_lora_path"] = find_adapter(models, model.assistant_adapter)
+        if installation is not None and installation.is_offline:
+            # The usual way to fuse the adapter in asks the hub for a file list even when the file is here; this other
+            # way, made for small cards, does not. It costs minutes at the start, so it is taken only where it must be.
+            described["low_vram"] = True
     return described
 
 
 def _sample(params: TrainingParams, model: Training, trigger: str) -> dict[str, object]:
     return {
-        "sampler": "flowmatch",
+        "sampler": model.noise_scheduler,
         "sample_every": params.sample_every_n_steps,
         "width": params.resolution,
         "height": params.resolution,
