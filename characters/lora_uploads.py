@@ -5,12 +5,12 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from django.core.files.storage import default_storage
 from django.db import IntegrityError, transaction
 
 from characters import files
+from characters.lora_facts import recorded_facts, usable_trigger_word
 from characters.models import FILE_NAME_MAX_LENGTH, Lora, new_lora_id
 from characters.photo_names import cleaned
 from characters.safetensors_files import LoraFacts, LoraRefused, inspect
@@ -22,6 +22,7 @@ SUFFIX = ".safetensors"
 # Trainers write whole tag statistics into the metadata; what tells where a LoRA comes from is short.
 MAX_METADATA_TEXTS = 50
 MAX_METADATA_LENGTH = 500
+TELLING = ("modelspec.", "isengard.")
 
 WRONG_SUFFIX = (
     f"The file's name must end in {SUFFIX}; pickled files (.ckpt, .pt, .bin) can run code when they are loaded."
@@ -61,17 +62,6 @@ def add_lora(sent: SentLora) -> UploadedLora:
     return UploadedLora(twin, is_new=False)
 
 
-def recorded_facts(facts: LoraFacts) -> dict[str, Any]:
-    """Return what a row says of its file's inside, in JSON's types."""
-    return {
-        "layouts": list(facts.layouts),
-        "ranks": list(facts.ranks),
-        "dtypes": list(facts.dtypes),
-        "tensor_count": facts.tensor_count,
-        "module_count": facts.module_count,
-    }
-
-
 def _inspected(sent: SentLora) -> LoraFacts:
     if not sent.sent_as.lower().endswith(SUFFIX):
         raise LoraRefused(WRONG_SUFFIX)
@@ -88,10 +78,16 @@ def _lora_of(sent: SentLora, facts: LoraFacts, *, sha256: str) -> Lora:
         name=sent.name,
         # Not the name it was sent under: ComfyUI caches LoRAs by their path, so none may come twice.
         key=f"loras/uploaded/{lora_id}{SUFFIX}",
-        trigger_word=sent.trigger_word,
+        trigger_word=sent.trigger_word or usable_trigger_word(facts.origin.trigger_word),
         size_bytes=sent.path.stat().st_size,
         sha256=sha256,
-        details={**recorded_facts(facts), "filename": _filename(sent.sent_as), "metadata": _short(facts.metadata)},
+        base_model=facts.origin.base_model,
+        details={
+            **recorded_facts(facts),
+            "family": facts.origin.family,
+            "filename": _filename(sent.sent_as),
+            "metadata": _short(facts.metadata),
+        },
     )
 
 
@@ -102,13 +98,15 @@ def _filename(sent_as: str) -> str:
 
 
 def _short(metadata: Mapping[str, str]) -> dict[str, str]:
+    short = {name: text for name, text in metadata.items() if _is_short(name) and _is_short(text)}
+    # Of more texts than are kept, those stay that are written for people.
+    telling = sorted(short, key=lambda name: not name.startswith(TELLING))
+    return {name: short[name] for name in telling[:MAX_METADATA_TEXTS]}
+
+
+def _is_short(text: str) -> bool:
     # PostgreSQL's JSON cannot hold a NUL.
-    short = {
-        name: text
-        for name, text in metadata.items()
-        if max(len(name), len(text)) <= MAX_METADATA_LENGTH and "\0" not in name + text
-    }
-    return dict(list(short.items())[:MAX_METADATA_TEXTS])
+    return len(text) <= MAX_METADATA_LENGTH and "\0" not in text
 
 
 def _keep(sent: SentLora, lora: Lora) -> UploadedLora:

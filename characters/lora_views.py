@@ -12,9 +12,17 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from base_models import MODELS
 from characters import loras, uploading
-from characters.lora_listing import SOURCES, Source, as_answer, lora_rows
-from characters.lora_serializers import LibraryAnswer, LoraAnswer, LoraDeletedAnswer, LoraFields, LoraForm
+from characters.lora_listing import SOURCES, Source, as_answer, as_full_answer, lora_rows
+from characters.lora_serializers import (
+    LibraryAnswer,
+    LoraAnswer,
+    LoraDeletedAnswer,
+    LoraFields,
+    LoraForm,
+    LoraFullAnswer,
+)
 from characters.lora_uploads import MAX_BYTES, SentLora, add_lora
 from characters.models import Lora
 from characters.safetensors_files import LoraRefused
@@ -35,6 +43,12 @@ SOURCE = OpenApiParameter(
     default=SOURCES[0],
     description="Only what was uploaded, only what was trained here, or all.",
 )
+BASE_MODEL = OpenApiParameter(
+    "base_model",
+    str,
+    enum=list(MODELS),
+    description="Only those that are known to work with this base model: trained for it or for one of its family.",
+)
 LIMIT = OpenApiParameter(
     "limit", {"type": "integer", "minimum": 1, "maximum": 100}, description="At most this many (default: all)."
 )
@@ -54,12 +68,16 @@ def _missing(lora_id: str) -> NotFound:
     return NotFound(f"LoRA {lora_id} not found")
 
 
-def _lora(lora_id: str) -> dict[str, Any]:
+def _lora(lora_id: str) -> Lora:
     # PostgreSQL refuses to look for a NUL at all.
-    row = None if "\0" in lora_id else lora_rows().filter(pk=lora_id).first()
-    if row is None:
+    lora = None if "\0" in lora_id else Lora.objects.filter(pk=lora_id).first()
+    if lora is None:
         raise _missing(lora_id)
-    return as_answer(row)
+    return lora
+
+
+def _brief(lora_id: str) -> dict[str, Any]:
+    return as_answer(lora_rows().get(pk=lora_id))
 
 
 def _source(request: Request) -> Source:
@@ -68,6 +86,13 @@ def _source(request: Request) -> Source:
     if found is None:
         raise ValidationError({"source": f"must be one of {', '.join(SOURCES)}."})
     return found
+
+
+def _base_model(request: Request) -> str | None:
+    given = request.query_params.get("base_model")
+    if given is not None and given not in MODELS:
+        raise ValidationError({"base_model": f"must be one of {', '.join(MODELS)}."})
+    return given
 
 
 def _sent_lora(request: Request) -> SentLora:
@@ -99,11 +124,11 @@ class LoraListView(GenericAPIView[Lora]):
         operation_id="listLoras",
         tags=TAGS,
         summary="List the LoRA library, newest first",
-        parameters=[SOURCE, LIMIT, OFFSET],
+        parameters=[SOURCE, BASE_MODEL, LIMIT, OFFSET],
         responses={200: LibraryAnswer, 400: BAD_REQUEST},
     )
     def get(self, request: Request) -> Response:
-        rows = self.paginate_queryset(lora_rows(_source(request))) or []
+        rows = self.paginate_queryset(lora_rows(_source(request), base_model=_base_model(request))) or []
         response = self.get_paginated_response([as_answer(row) for row in rows])
         response.data = {"loras": response.data, "total_count": int(response.headers["X-Total-Count"])}
         return response
@@ -136,18 +161,18 @@ class LoraUploadView(APIView):
         except LoraRefused as refused:
             raise ValidationError({"file": [str(refused)]}) from refused
         answered = status.HTTP_201_CREATED if uploaded.is_new else status.HTTP_200_OK
-        return Response(_lora(uploaded.lora.pk), status=answered)
+        return Response(_brief(uploaded.lora.pk), status=answered)
 
 
 class LoraView(APIView):
     @extend_schema(
         operation_id="getLora",
         tags=TAGS,
-        summary="Get a LoRA",
-        responses={200: LoraAnswer, 404: NOT_FOUND},
+        summary="Get a LoRA and where it comes from",
+        responses={200: LoraFullAnswer, 404: NOT_FOUND},
     )
     def get(self, request: Request, lora_id: str) -> Response:
-        return Response(_lora(lora_id))
+        return Response(as_full_answer(_lora(lora_id)))
 
     @extend_schema(
         operation_id="deleteLora",

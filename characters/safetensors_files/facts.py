@@ -8,6 +8,7 @@ from typing import IO
 from characters.safetensors_files.header import read_header
 from characters.safetensors_files.layouts import Layout, judge
 from characters.safetensors_files.numbers import check_numbers
+from characters.safetensors_files.origin import Origin, origin_of
 
 # A header made to be expensive takes some 300 MB once parsed, so only so many are read at a time.
 _readers = threading.BoundedSemaphore(2)
@@ -23,6 +24,7 @@ class LoraFacts:
     tensor_count: int
     module_count: int
     metadata: Mapping[str, str]
+    origin: Origin
 
 
 def inspect(content: IO[bytes]) -> LoraFacts:
@@ -38,4 +40,5 @@ def inspect(content: IO[bytes]) -> LoraFacts:
         tensor_count=len(header.tensors),
         module_count=judgement.module_count,
         metadata=header.metadata,
+        origin=origin_of(header),
     )

@@ -6,7 +6,7 @@ where a product would overflow at once; no weight is anywhere near that.
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import IO
 
 from characters.safetensors_files.header import ELEMENT_BYTES, Header, LoraRefused, Tensor, shown
@@ -35,8 +35,26 @@ def check_numbers(content: IO[bytes], header: Header) -> None:
             raise LoraRefused(f"Tensor {shown(name)} has numbers that are NaN or infinite: the training diverged.")
 
 
+def is_all_zero(content: IO[bytes], body_offset: int, tensor: Tensor) -> bool:
+    """Return whether every number is 0 or -0. Reads up to the first that is not."""
+    step = ELEMENT_BYTES[tensor.dtype]
+    for chunk in _chunks(content, body_offset, tensor):
+        if chunk[step - 1 :: step].strip(b"\0\x80") or any(chunk[byte::step].strip(b"\0") for byte in range(step - 1)):
+            return False
+    return True
+
+
 def _is_usable(content: IO[bytes], body_offset: int, tensor: Tensor) -> bool:
     unusable, step = UNUSABLE[tensor.dtype], ELEMENT_BYTES[tensor.dtype]
+    for chunk in _chunks(content, body_offset, tensor):
+        # Numbers are little-endian, so this is the last byte of each. A loop in C, where Python's would take minutes.
+        high = chunk[step - 1 :: step]
+        if len(high.translate(None, unusable)) != len(high):
+            return False
+    return True
+
+
+def _chunks(content: IO[bytes], body_offset: int, tensor: Tensor) -> Iterator[bytes]:
     content.seek(body_offset + tensor.begin, os.SEEK_SET)
     left = tensor.size_bytes
     while left:
@@ -45,8 +63,4 @@ def _is_usable(content: IO[bytes], body_offset: int, tensor: Tensor) -> bool:
         if len(chunk) != wanted:
             raise LoraRefused("The file became shorter while it was read.")
         left -= wanted
-        # Numbers are little-endian, so this is the last byte of each. A loop in C, where Python's would take minutes.
-        high = chunk[step - 1 :: step]
-        if len(high.translate(None, unusable)) != len(high):
-            return False
-    return True
+        yield chunk

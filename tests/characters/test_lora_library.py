@@ -89,7 +89,9 @@ def test_the_row_tells_what_is_in_the_file() -> None:
     content = lora_bytes(software="by hand", tags=long_text, odd=nul)
     lora = Lora.objects.get(pk=upload_lora(content)["id"])
     assert (lora.character, lora.version, lora.sha256) == (None, None, hashlib.sha256(content).hexdigest())
+    assert (lora.base_model, lora.trigger_word) == ("", "")
     assert lora.details == {
+        "family": None,
         "filename": "style.safetensors",
         "layouts": ["peft"],
         "ranks": [RANK],
@@ -256,13 +258,15 @@ def test_trained_versions_are_listed_when_asked_for() -> None:
     [
         ("source=mine", "source: must be one of uploaded, trained, all."),
         ("source=", "source: must be one of uploaded, trained, all."),
+        ("base_model=sd15", "base_model: must be one of flux-dev, flux-schnell, "),
+        ("base_model=", "base_model: must be one of flux-dev, flux-schnell, "),
         ("limit=0", "limit: must be a whole number from 1 to 100."),
         ("limit=101", "limit: must be a whole number from 1 to 100."),
         ("offset=-1", "offset: must be a whole number from 0 to 2147483647."),
     ],
 )
 def test_a_query_that_is_not_valid_is_refused(query: str, said: str) -> None:
-    assert detail(APIClient().get(f"/api/loras?{query}"), 400) == said
+    assert detail(APIClient().get(f"/api/loras?{query}"), 400).startswith(said)
 
 
 def test_listing_takes_the_same_number_of_queries_for_any_number_of_loras(
@@ -276,7 +280,7 @@ def test_listing_takes_the_same_number_of_queries_for_any_number_of_loras(
 
 def test_a_lora_can_be_looked_at() -> None:
     uploaded, own = upload_lora(), trained()
-    assert APIClient().get(f"/api/loras/{uploaded['id']}").json() == uploaded
+    assert APIClient().get(f"/api/loras/{uploaded['id']}").json().items() >= uploaded.items()
     assert APIClient().get(f"/api/loras/{own.pk}").json()["name"] == "Ada v1"
 
 

@@ -1,4 +1,5 @@
 from argparse import ArgumentParser
+from collections.abc import Iterable
 from typing import Any
 
 import orjson
@@ -14,24 +15,25 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         actions = parser.add_subparsers(dest="action", required=True)
-        verify = actions.add_parser("verify", help="read each file and hold it against its row")
+        verify = actions.add_parser(
+            "verify", help="read each file and hold it against its row; a line for each problem"
+        )
         verify.add_argument("ids", nargs="*", metavar="ID", help="only these LoRAs (default: all)")
         verify.add_argument("--json", action="store_true", help="for machines")
 
     def handle(self, *_arguments: Any, **options: Any) -> None:
-        loras = _chosen(options["ids"])
-        wrong = 0
-        for lora in loras:
+        count = wrong = 0
+        for lora in _chosen(options["ids"]):
             problems = differences(lora)
-            wrong += bool(problems)
-            self.stdout.write(_as_json(lora, problems) if options["json"] else _as_line(lora, problems))
+            count, wrong = count + 1, wrong + bool(problems)
+            self.stdout.write(_as_json(lora, problems) if options["json"] else _as_lines(lora, problems))
         if wrong:
-            raise CommandError(f"{wrong} of {len(loras)} LoRAs differ from their rows.")
+            raise CommandError(f"{wrong} of {count} LoRAs differ from their rows.")
 
 
-def _chosen(ids: list[str]) -> list[Lora]:
+def _chosen(ids: list[str]) -> Iterable[Lora]:
     if not ids:
-        return list(Lora.objects.order_by("created_at", "id"))
+        return Lora.objects.order_by("created_at", "id").iterator()
     found = {lora.pk: lora for lora in Lora.objects.filter(pk__in=ids)}
     unknown = [lora_id for lora_id in ids if lora_id not in found]
     if unknown:
@@ -43,5 +45,5 @@ def _as_json(lora: Lora, problems: list[str]) -> str:
     return orjson.dumps({"id": lora.pk, "key": lora.key, "is_intact": not problems, "problems": problems}).decode()
 
 
-def _as_line(lora: Lora, problems: list[str]) -> str:
-    return f"{lora.pk}  {lora.key}  {'ok' if not problems else ' '.join(problems)}"
+def _as_lines(lora: Lora, problems: list[str]) -> str:
+    return "\n".join(f"{lora.pk}  {lora.key}  {text}" for text in problems or ["ok"])
