@@ -17,7 +17,7 @@ from django.core.files.storage import default_storage
 from django.db import connection
 from django.utils import timezone
 
-from jobs import describing, log
+from jobs import describing, log, losses
 from jobs.artifacts import ENGINE_CONFIG, PICTURES
 from jobs.models import Artifact, Job
 
@@ -55,6 +55,7 @@ class Bundler:
     def fill(self) -> None:
         self._add_json("environment.json", environment())
         self._add_log()
+        self._add_losses()
         for config in self._job.artifacts.filter(type=ENGINE_CONFIG):
             self._copy(config, config.name)
         for picture in self._fitting_pictures():
@@ -70,6 +71,15 @@ class Bundler:
             self._write_lines("log.jsonl", log.lines(self._job))
         except FileNotFoundError:
             self._leave_out("log.jsonl")
+
+    def _add_losses(self) -> None:
+        try:
+            points = losses.points_of(self._job)
+        except FileNotFoundError:
+            self._leave_out(losses.FILE_NAME)
+            return
+        if points:
+            self._bundle.writestr(_entry(losses.FILE_NAME), losses.as_file(points))
 
     def _write_lines(self, name: str, lines: Iterable[bytes]) -> None:
         with self._bundle.open(_entry(name), "w", force_zip64=True) as target:

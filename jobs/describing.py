@@ -39,6 +39,7 @@ REST = (
     "log_key",
     "config",
     "order",
+    "facts",
 )
 
 

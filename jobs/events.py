@@ -91,6 +91,13 @@ class Log:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What this attempt works with, in JSON's types: kept with the job, so that its result can be explained later."""
+
+    facts: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Artifact:
     """A whole file at `path`, ready to be published as `name`. It is copied; the engine may delete it afterwards.
 
@@ -106,10 +113,18 @@ class Artifact:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preview:
-    """A small picture of work in progress, at most some tens of kilobytes."""
+    """A small picture of work in progress, at most some tens of kilobytes. `image_index` counts from 0."""
 
     image: bytes
     content_type: Literal["image/jpeg", "image/png"]
+    image_index: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Obeyed:
+    """What `Controls` asked for is done."""
+
+    verb: Literal["save", "sample"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,7 +135,7 @@ class Finished:
     details: Mapping[str, object] = field(default_factory=dict)
 
 
-Event = Tick | Holding | Started | Progress | Losses | Log | Artifact | Preview | Finished
+Event = Tick | Holding | Started | Progress | Losses | Log | Facts | Artifact | Preview | Obeyed | Finished
 
 
 class Controls:
@@ -128,8 +143,18 @@ class Controls:
 
     def __init__(self) -> None:
         self._drain = threading.Event()
+        self._yield = threading.Event()
         self._save = threading.Event()
         self._sample = threading.Event()
+        self._last_words: list[Log] = []
+
+    def say_last(self, line: Log) -> None:
+        """For what an engine has to say while it is being closed, when it can yield no more."""
+        self._last_words.append(line)
+
+    def take_last_words(self) -> list[Log]:
+        words, self._last_words = self._last_words, []
+        return words
 
     def ask_to_save(self) -> None:
         """Ask for a checkpoint at the next step."""
@@ -151,9 +176,22 @@ class Controls:
         """Ask the engine to save what it has and to return, so that the job can go on elsewhere."""
         self._drain.set()
 
+    def ask_to_yield(self) -> None:
+        """Ask the same, because others wait for the GPU."""
+        self._yield.set()
+
     @property
     def is_draining(self) -> bool:
+        return self.is_hurried or self.is_yielding
+
+    @property
+    def is_hurried(self) -> bool:
+        """Whether the worker itself has to end: what is not saved soon is lost."""
         return self._drain.is_set()
+
+    @property
+    def is_yielding(self) -> bool:
+        return self._yield.is_set()
 
 
 def _take(flag: threading.Event) -> bool:

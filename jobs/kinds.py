@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from jobs.events import Controls, Event, Finished
 from jobs.models import Job, Slot
+from jobs.resume_points import ResumePoint
 from jobs.transitions import Claim
 
 
@@ -57,6 +58,11 @@ class JobKind(ABC):
     claims_per_slot: ClassVar[int] = 1
     # A kind that queues ahead inside its engine starts when the engine says so.
     starts_at_claim: ClassVar[bool] = True
+    # What its jobs do, after "is", and what people call the engine that does it.
+    doing: ClassVar[str] = "running"
+    engine_name: ClassVar[str] = "The engine"
+    # Its runs are long and go on from where they saved: asked for it, they let others have the GPU for a while.
+    makes_room: ClassVar[bool] = False
     # An engine that yields nothing for so long is stuck; its worker then stops beating.
     stall_seconds: ClassVar[float] = 120
 
@@ -68,6 +74,21 @@ class JobKind(ABC):
     def is_ready(self, slot: Slot) -> bool:
         """Return within about a second whether the slot's engine would take work now."""
 
+    def affinity(self, job: Job) -> str:
+        """Return what the job needs loaded, at most 100 characters: an engine that has it starts sooner."""
+        return ""
+
+    def welcome_back(self, slot: Slot) -> None:
+        """Tidy up an engine that was out of reach, before its slot takes work again."""
+        return
+
+    def free_gpu(self, slot: Slot) -> Iterator[Event]:
+        """Make the slot's idle engine give back its GPU's memory, for a run of another kind.
+
+        Yields Log and Tick, bounded in time. Raises nothing: an engine that is down holds nothing.
+        """
+        yield from ()
+
     @abstractmethod
     def run(self, job: Job, claim: Claim, workspace: Path, controls: Controls) -> Generator[Event, None, None]:
         """Return the engine's events for this attempt (see `jobs.events`)."""
@@ -78,6 +99,10 @@ class JobKind(ABC):
 
     def kept_checkpoints(self, job: Job) -> int | None:
         """Return how many of the newest checkpoints stay published; None: all."""
+        return None
+
+    def point_for_retry(self, job: Job, *, from_checkpoint: bool | None) -> ResumePoint | None:
+        """Return where a retry of an ended job goes on from, None: from the beginning (see `jobs.retrying`)."""
         return None
 
     def conclude(self, job: Job, claim: Claim, finished: Finished) -> Verdict:

@@ -1,4 +1,4 @@
-"""Heartbeat, progress and "was I cancelled?" in one fenced UPDATE a second."""
+"""Heartbeat, progress and "was I cancelled?" in one fenced UPDATE a second; then what people ask of the engine."""
 
 import logging
 import threading
@@ -10,6 +10,8 @@ from django.db import DatabaseError, connection
 from django.db.models import F
 from django.utils import timezone
 
+from jobs import instructions
+from jobs.events import Controls
 from jobs.models import Job, Status
 from jobs.transitions import Claim
 
@@ -29,6 +31,7 @@ PROGRESS_COLUMNS = (
     "current_loss",
     "learning_rate",
     "event_seq",
+    "stepping_since",
 )
 
 Loss = Literal["cancelled", "lost"]
@@ -45,9 +48,10 @@ class ClaimEnded(Exception):
 class Lease:
     """Beats in a thread of its own, which covers loading, staging and the engine's `finally`."""
 
-    def __init__(self, claim: Claim, job: Job, *, stall_seconds: float) -> None:
+    def __init__(self, claim: Claim, job: Job, controls: Controls, *, stall_seconds: float) -> None:
         self._claim = claim
         self._job = job
+        self._controls = controls
         self._stall_seconds = stall_seconds
         self._stop = threading.Event()
         self._ended: Loss | None = None
@@ -90,6 +94,7 @@ class Lease:
         beat = {"heartbeat": F("heartbeat") + 1, "heartbeat_at": timezone.now()}
         try:
             if self._ended is None and self._claim.live().update(**beat, **self._progress()):
+                instructions.take(self._claim, self._controls)
                 return True
             if self._ended is None:
                 self._ended = self._why_ended()

@@ -19,6 +19,9 @@ from jobs.models import LIVE, Artifact, Job
 
 ROOTS = ("uploads", "loras", "outputs", "samples", "checkpoints", "logs")
 
+Finder = Callable[[datetime], Iterator["Leftover"]]
+_finders: list[Finder] = []
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Leftover:
@@ -30,11 +33,18 @@ class Leftover:
     remove: Callable[[], None] = field(repr=False)
 
 
+def also_find(finder: Finder) -> None:
+    """Have `finder` called for what an app above keeps; it is given the time before which something is old."""
+    _finders.append(finder)
+
+
 def find_leftovers(*, before: datetime) -> Iterator[Leftover]:
     """Yield what was last written before that time. A publish writes the file before its row, so that must be past."""
     yield from _unnamed_files(before)
     yield from _abandoned_uploads(before)
     yield from _idle_workspaces(before)
+    for finder in _finders:
+        yield from finder(before)
 
 
 def _unnamed_files(before: datetime) -> Iterator[Leftover]:
@@ -43,10 +53,23 @@ def _unnamed_files(before: datetime) -> Iterator[Leftover]:
     named, busy = _named_keys(), _busy_jobs()
     for key in old:
         if key not in named and not _owners(key) & busy:
-            why = "half-written" if _is_partial(key) else "no row names it"
-            with suppress(FileNotFoundError):
-                size_bytes = default_storage.size(key)
-                yield Leftover(name=key, size_bytes=size_bytes, why=why, remove=partial(default_storage.delete, key))
+            yield from _unnamed(key)
+
+
+def unnamed_files(root: str, *, before: datetime, named: Callable[[], set[str]]) -> Iterator[Leftover]:
+    """Yield the old files below `root` whose keys are not among those that `named` returns then."""
+    old = [key for key in _stored_below(root) if _is_older(key, before)]
+    kept = named()
+    for key in old:
+        if key not in kept:
+            yield from _unnamed(key)
+
+
+def _unnamed(key: str) -> Iterator[Leftover]:
+    why = "half-written" if _is_partial(key) else "no row names it"
+    with suppress(FileNotFoundError):
+        size_bytes = default_storage.size(key)
+        yield Leftover(name=key, size_bytes=size_bytes, why=why, remove=partial(default_storage.delete, key))
 
 
 def _stored_below(folder: str) -> Iterator[str]:

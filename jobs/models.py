@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import secrets
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
+from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
 from django.utils import timezone
@@ -41,7 +42,8 @@ class JobQuerySet(models.QuerySet["Job"]):
 
 
 class Job(models.Model):
-    """A run. `config`: the validated parameters as the API answers them; `order`: what was resolved at acceptance."""
+    """A run. `config`: the validated parameters as the API answers them; `order`: what was resolved at acceptance;
+    `facts`: what the attempts found and used, told by their engine (`jobs.events.Facts`)."""
 
     id = models.CharField(primary_key=True, max_length=40)
     kind = models.CharField(max_length=20)
@@ -50,11 +52,13 @@ class Job(models.Model):
     status = models.CharField(max_length=10, choices=Status, default=Status.PENDING)
     config = models.JSONField(default=dict)
     order = models.JSONField(default=dict)
+    facts = models.JSONField(default=dict, help_text="What each attempt worked with, by its number.")
     priority = models.IntegerField(default=0, help_text="Higher starts first.")
     created_at = models.DateTimeField(default=timezone.now)
     run_after = models.DateTimeField(null=True, blank=True, help_text="Not before this time.")
     started_at = models.DateTimeField(null=True, blank=True, help_text="The first start.")
     completed_at = models.DateTimeField(null=True, blank=True)
+    stepping_since = models.DateTimeField(null=True, blank=True, help_text="When this attempt made its first step.")
     correlation_id = models.CharField(max_length=128, blank=True)
 
     progress = models.PositiveSmallIntegerField(default=0, help_text="Percent.")
@@ -68,6 +72,7 @@ class Job(models.Model):
     learning_rate = models.FloatField(null=True, blank=True)
     event_seq = models.PositiveBigIntegerField(default=0, help_text="The last event of this attempt.")
     error_message = models.TextField(null=True, blank=True)  # noqa: DJ001
+    failure_cause = models.CharField(max_length=40, blank=True, help_text="The kind of failure, e.g. out_of_memory.")
     output_key = models.CharField(
         max_length=300, blank=True, help_text="Storage key of the result, where there is one."
     )
@@ -75,6 +80,7 @@ class Job(models.Model):
 
     attempt = models.PositiveIntegerField(default=0, help_text="Claims so far.")
     crashes = models.PositiveIntegerField(default=0, help_text="Deaths since the last checkpoint.")
+    failed_slots = models.JSONField(default=list, blank=True, help_text="Slots whose engine could not do it.")
     token = models.CharField(max_length=32, blank=True, help_text="Fences every write of the present claim.")
     slot = models.CharField(max_length=200, blank=True)
     gpu = models.ForeignKey("GpuLease", null=True, blank=True, on_delete=models.SET_NULL, related_name="jobs")
@@ -87,7 +93,10 @@ class Job(models.Model):
     class Meta:
         ordering = ["-created_at", "-id"]
         indexes = [
-            models.Index(fields=["kind", "status", "token", "-priority", "created_at"], name="job_waiting"),
+            # All that the queue asks of a waiting row, so that it is answered from the index alone.
+            models.Index(
+                fields=["kind", "status", "token", "-priority", "created_at", "id", "run_after"], name="job_waiting"
+            ),
             models.Index(fields=["kind", "-created_at"], name="job_newest"),
         ]
         constraints = [
@@ -244,6 +253,7 @@ class GpuLease(models.Model):
     gpu = models.CharField(max_length=50)
     figures = models.JSONField(null=True, blank=True, help_text="What NVML last told of it.")
     figures_at = models.DateTimeField(null=True, blank=True)
+    window_until = models.DateTimeField(null=True, blank=True, help_text="Till then short jobs go before long ones.")
 
     class Meta:
         verbose_name = "GPU lease"
@@ -251,6 +261,12 @@ class GpuLease(models.Model):
 
     def __str__(self) -> str:
         return f"{self.host} GPU {self.gpu}"
+
+    def has_window(self) -> bool:
+        """Return whether a run made room on this GPU, and the time for that is not over."""
+        left = self.window_until - timezone.now() if self.window_until else timedelta()
+        # A window that lasts longer than any was written by another clock.
+        return timedelta() < left <= timedelta(seconds=settings.GENERATION_WINDOW_SECONDS)
 
 
 class Slot(models.Model):
@@ -263,6 +279,11 @@ class Slot(models.Model):
     engine = models.CharField(max_length=300, blank=True, help_text="Address or folder of the engine.")
     worker = models.JSONField(default=dict, help_text="Identity of the process that serves it.")
     heartbeat_at = models.DateTimeField(default=timezone.now)
+    loaded = models.CharField(max_length=100, blank=True, help_text="What its engine last loaded, such as a model.")
+    away_since = models.DateTimeField(null=True, blank=True, help_text="Since when its engine does not answer.")
+    failures = models.PositiveSmallIntegerField(default=0, help_text="Failures of its engine in a row.")
+    paused_until = models.DateTimeField(null=True, blank=True, help_text="Takes no work before, after its failures.")
+    trouble = models.CharField(max_length=300, blank=True, help_text="Why its engine last failed.")
 
     def __str__(self) -> str:
         return self.name

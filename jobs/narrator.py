@@ -1,9 +1,11 @@
 """Tells clients where a run is: at most four events a second, and nothing that matters is lost by that."""
 
 import base64
+import math
 import time
 from typing import Any
 
+from jobs import gpus
 from jobs.events import Preview
 from jobs.models import Job
 from jobs.payloads import complete_payload, progress_payload
@@ -12,6 +14,8 @@ from jobs.progress.writer import publish
 
 MIN_GAP_SECONDS = 0.25
 PREVIEW_GAP_SECONDS = 0.5
+# What the GPU does is told so often also while nothing else changes, as when a model is loaded.
+GPU_GAP_SECONDS = 5.0
 
 
 class Narrator:
@@ -26,14 +30,24 @@ class Narrator:
     def progress(self, *, artifact: dict[str, Any] | None = None) -> None:
         """Tell the job's present state, at once or within MIN_GAP_SECONDS. A later state replaces one that waits;
         artifacts add up."""
+        gpus.refresh(self._job)
         self._waiting = progress_payload(self._job)
         if artifact is not None:
             self._artifacts.append(artifact)
         self.send_what_is_due()
 
     def send_what_is_due(self) -> None:
+        if self._waiting is None:
+            self._look_at_the_gpu()
         if self._waiting is not None and time.monotonic() - self._last_sent >= MIN_GAP_SECONDS:
             self._send(self._waiting)
+
+    def _look_at_the_gpu(self) -> None:
+        silent_seconds = time.monotonic() - self._last_sent
+        if GPU_GAP_SECONDS <= silent_seconds < math.inf:
+            gpus.refresh(self._job)
+            if gpus.figures_of(self._job) is not None:
+                self._waiting = progress_payload(self._job)
 
     def preview(self, preview: Preview) -> None:
         now = time.monotonic()
@@ -45,7 +59,7 @@ class Narrator:
             "job_id": self._job.pk,
             "job_type": self._job.kind,
             "image": f"data:{preview.content_type};base64,{image}",
-        }
+        } | ({} if preview.image_index is None else {"image_index": preview.image_index})
         publish(self._job.pk, self._next_id(), "preview", data, is_kept=False)
 
     def finish(self) -> None:

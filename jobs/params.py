@@ -30,10 +30,12 @@ def as_api_error(exc: ValidationError, *, below: str = "") -> exceptions.Validat
 
 def _path(error: ErrorDetails, below: str) -> str:
     # pydantic adds the branch of a union that it tried; a client knows only its own keys.
-    parts = [
-        str(part) for part in error["loc"] if not str(part).startswith(("list[", "str", "function-", "constrained-"))
-    ]
+    parts = [str(part) for part in error["loc"] if not _is_branch(str(part))]
     return ".".join(([below] if below else []) + parts)[:200]
+
+
+def _is_branch(part: str) -> bool:
+    return part == "str" or part.startswith(("list[", "function-", "constrained-"))
 
 
 def _words(error: ErrorDetails) -> str:

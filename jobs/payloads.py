@@ -5,7 +5,7 @@ from typing import Any
 
 from django.utils import timezone
 
-from jobs import kinds
+from jobs import gpus, kinds
 from jobs.models import Job, Status
 from jobs.timestamps import iso_milliseconds
 
@@ -36,6 +36,7 @@ def progress_payload(job: Job) -> dict[str, Any]:
         "lr": _number(job.learning_rate),
         "iteration_speed": _number(job.iteration_speed, 3),
         "eta_seconds": _number(job.eta_seconds, 1),
+        "gpu": gpus.figures_of(job),
     }
     return {key: value for key, value in known.items() if value is not None} | {"progress_bar": progress_bar(job)}
 

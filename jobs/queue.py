@@ -4,11 +4,12 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from django.conf import settings
 from django.db import connection, transaction
+from django.db.models import Q, Window
+from django.db.models.functions import RowNumber
 from django.utils import timezone
 
-from jobs import bell, kinds, transitions
+from jobs import bell, kinds, slots, transitions, turns, windows
 from jobs.models import GpuLease, Job, QueueState, Slot
 from jobs.transitions import Claim
 
@@ -48,51 +49,37 @@ def claim_next(kind_name: str, slot_name: str, worker: Mapping[str, Any]) -> Cla
         gpu = GpuLease.objects.select_for_update().get(pk=slot.gpu_id)
         if is_paused(kind_name) or not _has_room(slot):
             return None
-        best = _best_waiting(kind_name)
-        if best is None or not _may_use(gpu, slot, best):
+        best = _best_waiting(kind_name, leaving=slots.jobs_to_leave(slot))
+        if best is None or not turns.may_use(gpu, best):
             return None
-        starts_at_once = kinds.get(kind_name).starts_at_claim
-        return transitions.claim(best, slot, worker, starts_at_once=starts_at_once)
+        kind = kinds.get(kind_name)
+        if kind.makes_room:
+            windows.end(gpu)
+        return transitions.claim(best, slot, worker, starts_at_once=kind.starts_at_claim)
 
 
 def _has_room(slot: Slot) -> bool:
     return Job.objects.held().filter(slot=slot.name).count() < slot.capacity
 
 
-def _best_waiting(kind: str) -> Job | None:
-    rows = Job.objects.waiting(kind)
+def _best_waiting(kind: str, *, leaving: list[str]) -> Job | None:
+    rows = Job.objects.waiting(kind).exclude(pk__in=leaving)
     if connection.features.has_select_for_update_skip_locked:
         rows = rows.select_for_update(skip_locked=True)
     return rows.first()
 
 
-def _may_use(gpu: GpuLease, slot: Slot, job: Job) -> bool:
-    """In exclusive mode one kind at a time has a GPU, and a better job of another kind is let through first."""
-    if settings.GPU_SHARING == "shared":
-        return True
-    if Job.objects.held().filter(gpu=gpu).exclude(kind=job.kind).exists():
-        return False
-    return not any(_goes_first(other, job) for other in _rival_jobs(gpu, slot))
-
-
-def _rival_jobs(gpu: GpuLease, slot: Slot) -> list[Job]:
-    """Return the best waiting job of each other kind that a living worker would start on this GPU."""
-    rivals = {other.kind for other in gpu.slots.exclude(kind=slot.kind) if other.is_served()}
-    waiting = [Job.objects.waiting(kind).first() for kind in rivals if not is_paused(kind)]
-    return [job for job in waiting if job is not None]
-
-
-def _goes_first(one: Job, other: Job) -> bool:
-    return (-one.priority, one.created_at) < (-other.priority, other.created_at)
-
-
 def positions(jobs: list[Job]) -> dict[str, int]:
     """Return the place in its kind's queue, from 1, of each of `jobs` that waits unclaimed."""
     places: dict[str, int] = {}
-    for kind in {job.kind for job in jobs if not job.is_terminal and not job.token}:
-        ids = Job.objects.waiting(kind).values_list("pk", flat=True)
-        places.update({pk: place for place, pk in enumerate(ids, start=1)})
-    return {job.pk: places[job.pk] for job in jobs if job.pk in places}
+    wanted = [job for job in jobs if not job.is_terminal and not job.token]
+    for kind in {job.kind for job in wanted}:
+        place = Window(RowNumber(), order_by=["-priority", "created_at", "id"])
+        numbered = Job.objects.waiting(kind).annotate(place=place).order_by()
+        # Said together with the place, or the others would be left out before it is counted.
+        ours = numbered.filter(Q(place__lt=1) | Q(pk__in=[job.pk for job in wanted]))
+        places.update(ours.values_list("pk", "place"))
+    return places
 
 
 def sweep() -> None:

@@ -4,7 +4,7 @@ import logging
 import time
 from typing import Any
 
-from jobs import bell, files, identity, kinds, log, transitions
+from jobs import bell, files, identity, kinds, log, losses, transitions
 from jobs.models import Job, JobQuerySet, Slot
 from jobs.narrator import announce_end
 from jobs.progress.writer import nudge
@@ -79,7 +79,8 @@ def _end_claim(job: Job, why: str) -> bool:
 
 def _give_up(job: Job, rows: JobQuerySet, why: str) -> bool:
     reason = f"Gave up after {MAX_CRASHES} crashes without a new checkpoint in between; the last time {why}."
-    if not transitions.fail(rows, reason, crashes=job.crashes + 1, **transitions.UNCLAIMED):
+    facts = {"crashes": job.crashes + 1, "failure_cause": "worker_died"}
+    if not transitions.fail(rows, reason, **facts, **transitions.UNCLAIMED):
         return False
     job.refresh_from_db()
     log.write(job.pk, reason, event="job.failed", level="ERROR")
@@ -90,4 +91,5 @@ def _give_up(job: Job, rows: JobQuerySet, why: str) -> bool:
 
 def _finish_ended(job: Job) -> None:
     files.remove_workspace(job.pk)
+    losses.archive(job)
     log.archive(job)

@@ -1,8 +1,8 @@
 """Runs one claim: drives the engine, publishes what it makes, and settles how it ended."""
 
+import errno
 import logging
-import math
-from collections.abc import Generator
+from collections.abc import Iterator
 from contextlib import suppress
 from datetime import datetime, timedelta
 
@@ -10,9 +10,10 @@ from django.db import transaction
 from django.utils import timezone
 from structlog.contextvars import bound_contextvars
 
-from jobs import events, files, kinds, log, transitions
+from jobs import events, facts, files, gpu_room, instructions, kinds, log, losses, slots, transitions, windows
+from jobs.advancing import MAX_MESSAGE_LENGTH, apply_progress
 from jobs.artifacts import ENGINE_CONFIG
-from jobs.errors import EngineFailed, EngineUnavailable
+from jobs.errors import EngineAtFault, EngineFailed, EngineUnavailable
 from jobs.lease import ClaimEnded, Lease
 from jobs.models import Job, Status
 from jobs.narrator import Narrator, announce_end
@@ -26,7 +27,8 @@ logger = logging.getLogger(__name__)
 
 MAX_CRASHES = 3
 RETRY_UNAVAILABLE_SECONDS = 10
-MAX_MESSAGE_LENGTH = 500
+# Before the second and the third attempt: what failed is not yet over a second later.
+RETRY_CRASHED_SECONDS = (5, 20)
 
 
 def execute(claim: Claim) -> None:
@@ -45,7 +47,8 @@ class Run:
         self._furthest_step = 0
         self.narrator = Narrator(job)
         self.log = log.JobLog(job.pk)
-        self.lease = Lease(claim, job, stall_seconds=self.kind.stall_seconds)
+        self.losses = losses.JobLosses(claim)
+        self.lease = Lease(claim, job, self.controls, stall_seconds=self.kind.stall_seconds)
 
     def go(self) -> None:
         logger.info("Job claimed", extra={"attempt": self.claim.attempt, "slot": self.claim.slot})
@@ -56,36 +59,48 @@ class Run:
             except ClaimEnded as exc:
                 self._settle_stop(exc)
             except EngineUnavailable as exc:
-                again = timezone.now() + timedelta(seconds=RETRY_UNAVAILABLE_SECONDS)
-                self._give_back(str(exc), run_after=again)
+                self._settle_absence(exc)
             except EngineFailed as exc:
                 self._settle_failure(exc)
             except Exception as exc:
                 logger.exception("The run broke inside Isengard")
-                self._fail(f"Isengard itself failed ({type(exc).__name__}); the operator finds the cause in the log.")
+                self._settle_failure(_explain(exc))
         self._tidy_up()
 
     # --- driving the engine ---
 
     def _settle_work(self) -> None:
+        patiently(lambda: instructions.drop_unfinished(self.job.pk))
         finished = self._drive()
         if finished is not None:
             self._complete(finished)
+        elif self.controls.is_yielding:
+            instructions.obeyed(self.claim, "yield")
+            patiently(lambda: windows.begin(self.job.gpu))
+            self._give_back(f"Paused for waiting generations; goes on at step {self._saved_step()}")
         elif self.controls.is_draining:
             self._give_back("Waiting to go on: its worker is shutting down")
         else:
             raise EngineFailed("The engine ended without a result.")
 
+    def _saved_step(self) -> int:
+        saved = self.job.artifacts.filter(type="checkpoint").order_by("-step").values_list("step", flat=True)
+        return patiently(saved.first) or 0
+
     def _drive(self) -> events.Finished | None:
         """Run the engine to its end, or until the claim ends; return None if it stopped without a result."""
         files.workspace(self.job.pk).mkdir(parents=True, exist_ok=True)
+        self._follow(gpu_room.make_room(self.job, self.controls))
         engine = self.kind.run(self.job, self.claim, files.workspace(self.job.pk), self.controls)
         try:
             return self._follow(engine)
         finally:
             engine.close()
+            self.losses.finish()
+            for line in self.controls.take_last_words():
+                self.log.add(line)
 
-    def _follow(self, engine: Generator[events.Event, None, None]) -> events.Finished | None:
+    def _follow(self, engine: Iterator[events.Event]) -> events.Finished | None:
         for event in engine:
             self.lease.check()
             if is_draining():
@@ -94,6 +109,7 @@ class Run:
                 return event
             self._act_on(event)
             self.log.flush_if_due()
+            self.losses.flush_if_due()
             self.narrator.send_what_is_due()
         return None
 
@@ -101,8 +117,14 @@ class Run:
         match event:
             case events.Progress():
                 self._note_progress(event)
+            case events.Losses():
+                self.losses.add(event.points)
             case events.Log():
                 self.log.add(event)
+            case events.Obeyed():
+                instructions.obeyed(self.claim, event.verb)
+            case events.Facts():
+                facts.record(self.claim, self.job, event)
             case events.Artifact():
                 self._publish(event)
             case events.Preview():
@@ -113,7 +135,10 @@ class Run:
                 self._hold(event)
 
     def _note_progress(self, event: events.Progress) -> None:
+        before = self.job.current_step
         apply_progress(self.job, event, at_least=self._furthest_step)
+        if self.job.stage == "training" and self.job.current_step > before:
+            self.job.stepping_since = self.job.stepping_since or timezone.now()
         self._furthest_step = self.job.current_step
         self.narrator.progress()
 
@@ -132,6 +157,9 @@ class Run:
             raise ClaimEnded("lost")
 
     def _publish(self, event: events.Artifact) -> None:
+        if event.type == "checkpoint":
+            # A run that goes on from here elsewhere has the curve up to here.
+            self.losses.flush()
         row = publish_artifact(self.claim, event)
         kept = self.kind.kept_checkpoints(self.job)
         if row.type == "checkpoint" and kept is not None:
@@ -163,6 +191,7 @@ class Run:
         if not patiently(publish):
             verdict.discard()
             raise ClaimEnded("lost")
+        patiently(lambda: slots.note_success(self.claim.slot))
         self._note("Completed", event="job.completed")
         self._ended("Job completed")
 
@@ -171,20 +200,33 @@ class Run:
         names = ("current_step", "progress", "current_loss", "learning_rate", "event_seq")
         return {name: getattr(self.job, name) for name in names}
 
+    def _settle_absence(self, exc: EngineUnavailable) -> None:
+        has_other = patiently(lambda: slots.note_absence(self.claim, self.kind, str(exc)))
+        pause = timedelta(seconds=0 if has_other else RETRY_UNAVAILABLE_SECONDS)
+        self._give_back(str(exc), run_after=timezone.now() + pause)
+
     def _settle_failure(self, exc: EngineFailed) -> None:
-        if exc.is_retryable and self.job_crashes() + 1 < MAX_CRASHES:
-            self._give_back(f"Trying again: {exc}", crashes=1)
+        crashes = self.job_crashes() + 1
+        if isinstance(exc, EngineAtFault):
+            if exc.is_broken:
+                patiently(lambda: slots.note_failure(self.claim.slot, str(exc)))
+            if crashes < MAX_CRASHES and patiently(lambda: slots.leave_to_others(self.claim)):
+                self._give_back(f"Trying elsewhere: {exc}", crashes=1)
+                return
+        if exc.is_retryable and crashes < MAX_CRASHES:
+            pause = timedelta(seconds=RETRY_CRASHED_SECONDS[crashes - 1])
+            self._give_back(f"Trying again: {exc}", crashes=1, run_after=timezone.now() + pause)
         else:
-            self._fail(str(exc))
+            self._fail(str(exc), cause=exc.cause)
 
     def job_crashes(self) -> int:
         return patiently(lambda: self.claim.own().values_list("crashes", flat=True).first() or 0)
 
-    def _fail(self, reason: str) -> None:
+    def _fail(self, reason: str, *, cause: str = "") -> None:
         self.narrator.finish()
         is_gone = self._engine_is_gone()
         fields = self._last_state() | (dict(transitions.UNCLAIMED) if is_gone else {})
-        fields["message"] = f"{self.kind.title} failed"
+        fields |= {"message": f"{self.kind.title} failed", "failure_cause": cause}
         if patiently(lambda: transitions.fail(self.claim.live(), reason, **fields)):
             self._note(reason, event="job.failed", level="ERROR")
             self._ended("Job failed")
@@ -230,34 +272,18 @@ class Run:
         self.log.flush()
         self.job.refresh_from_db()
         if self.job.is_terminal and self.job.holder is None:
+            instructions.drop_all(self.job.pk)
             files.remove_workspace(self.job.pk)
             with suppress(OSError):
+                losses.archive(self.job)
                 log.archive(self.job)
 
     def _note(self, message: str, *, event: str, level: events.LogLevel = "INFO", **fields: object) -> None:
         self.log.add(events.Log(message=message, event=event, level=level, fields=fields))
 
 
-def apply_progress(job: Job, event: events.Progress, *, at_least: int = 0) -> None:
-    """Put what the engine said into the job's columns, kept within what the row may hold.
-
-    Between attempts the step goes back to the checkpoint, as is true; within one it does not.
-    """
-    if event.total is not None:
-        job.total_steps = max(0, event.total)
-    if event.step is not None:
-        job.current_step = min(max(event.step, at_least), job.total_steps)
-    if job.total_steps:
-        # 100 belongs to `completed` alone.
-        job.progress = min(99, job.current_step * 100 // job.total_steps)
-    job.stage = event.stage or job.stage
-    job.message = (event.message or job.message)[:MAX_MESSAGE_LENGTH]
-    job.iteration_speed = _known(event.iteration_speed, job.iteration_speed)
-    job.eta_seconds = _known(event.eta_seconds, job.eta_seconds)
-    job.current_loss = _known(event.loss, job.current_loss)
-    job.learning_rate = _known(event.learning_rate, job.learning_rate)
-
-
-def _known(value: float | None, before: float | None) -> float | None:
-    # A loss of NaN is news for the log; JSON has no word for it.
-    return value if value is not None and math.isfinite(value) else before
+def _explain(exc: Exception) -> EngineFailed:
+    if isinstance(exc, OSError) and exc.errno in (errno.ENOSPC, errno.EDQUOT):
+        return EngineFailed("The disk is full: free some space there, then run the job again.", cause="disk_full")
+    name = type(exc).__name__
+    return EngineFailed(f"Isengard itself failed ({name}); the operator finds the cause in the log.", cause="bug")

@@ -14,7 +14,8 @@ from typing import Any
 import orjson
 from django.db import DatabaseError, close_old_connections
 
-from jobs.models import Job
+from jobs import waiting
+from jobs.models import WAITING, Job
 from jobs.payloads import complete_payload, progress_payload
 from jobs.progress.event_id import EventId
 from jobs.progress.reader import Hub, StreamedEvent, Subscription, hub
@@ -25,6 +26,9 @@ COMMENT_SECONDS = 15.0
 CHECK_SECONDS = 5.0
 POLL_SECONDS = 1.0
 READERS = 2
+
+# What a client is told again when it changes: status, attempt, and what the job waits for, if it does.
+State = tuple[str, int, str]
 
 # Django gives each request under ASGI a thread of its own, and with it a database connection, for as long as the stream
 # is open. These few serve all streams of the process.
@@ -40,7 +44,11 @@ def close_all() -> None:
 def _read_job(job_id: str) -> Job | None:
     close_old_connections()
     try:
-        return Job.objects.filter(pk=job_id).first()
+        job = Job.objects.select_related("gpu").filter(pk=job_id).first()
+        if job is not None:
+            # Only told, never saved: what it waits for is no column.
+            job.message = waiting.messages([job]).get(job.pk, job.message)
+        return job
     finally:
         close_old_connections()
 
@@ -67,6 +75,11 @@ async def come_back() -> AsyncGenerator[bytes, None]:
     yield f"retry: {RETRY_MILLISECONDS}\n\n".encode()
 
 
+def _state(job: Job) -> State:
+    is_waiting = job.status in WAITING and not job.token
+    return job.status, job.attempt, job.message if is_waiting else ""
+
+
 class JobStream:
     """One client's stream. `last` is the id of the last event it has."""
 
@@ -75,8 +88,7 @@ class JobStream:
         self.last = last or EventId(0, 0)
         self._resumes = last is not None
         self._is_over = False
-        # Status and attempt as the client last heard them.
-        self._told: tuple[str, int] | None = None
+        self._told: State | None = None
 
     async def events(self) -> AsyncGenerator[bytes, None]:
         yield f"retry: {RETRY_MILLISECONDS}\n\n".encode()
@@ -137,12 +149,12 @@ class JobStream:
 
     def _row_has_news(self) -> bool:
         # The row is up to a second behind a live run: telling it then would send the progress bar backwards.
-        is_told = (self.job.status, self.job.attempt) == self._told and row_id(self.job) <= self.last
+        is_told = _state(self.job) == self._told and row_id(self.job) <= self.last
         return not (is_told or self._is_over or self.job.is_terminal)
 
     def _note_told(self, event: StreamedEvent) -> None:
         if event.name == "progress":
-            self._told = (orjson.loads(event.data)["status"], event.id.attempt)
+            self._told = (orjson.loads(event.data)["status"], event.id.attempt, "")
 
     async def _read_row(self) -> bool:
         try:
@@ -154,7 +166,7 @@ class JobStream:
         return job is not None
 
     def _snapshot(self) -> bytes:
-        self._told = (self.job.status, self.job.attempt)
+        self._told = _state(self.job)
         self.last = max(self.last, row_id(self.job))
         return _event(self.last, "progress", progress_payload(self.job))
 

@@ -2,7 +2,7 @@
 
 from celery import shared_task
 
-from jobs import bell, idempotency, kinds, log, queue, reaper, runner
+from jobs import bell, idempotency, kinds, log, losses, queue, reaper, runner, windows
 from jobs.models import Job
 from jobs.worker import claim_for_this_worker
 
@@ -29,10 +29,12 @@ def ring_for_the_next() -> None:
 @shared_task(name="jobs.sweep")
 def sweep() -> None:
     queue.sweep()
+    windows.sweep()
     idempotency.forget_expired()
 
 
 @shared_task(name="jobs.reap")
 def reap() -> None:
     reaper.reap()
+    losses.archive_ended()
     log.archive_ended()

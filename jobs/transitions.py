@@ -78,6 +78,7 @@ def claim(job: Job, slot: Slot, worker: Mapping[str, Any], *, starts_at_once: bo
         heartbeat_at=now,
         event_seq=0,
         run_after=None,
+        stepping_since=None,
         stage="initializing" if starts_at_once else "queued",
         # What it waited for is over.
         message="",

@@ -9,7 +9,7 @@ from celery.signals import worker_ready, worker_shutting_down
 from django.db import DatabaseError, connection
 from django.utils import timezone
 
-from jobs import identity, kinds, queue, reaper
+from jobs import gpus, identity, kinds, queue, reaper, slots
 from jobs.models import GpuLease, Slot
 from jobs.transitions import Claim
 from jobs.worker_state import is_draining, start_draining
@@ -20,6 +20,8 @@ KEEP_SECONDS = 5.0
 
 _served: dict[str, list[kinds.SlotSpec]] = {}
 _stop_keeping = threading.Event()
+# Two threads that chose at the same time would choose the same slot, and another one would stay idle.
+_choosing = threading.Lock()
 
 
 def own_identity() -> dict[str, Any]:
@@ -35,16 +37,17 @@ def register_slot(kind: kinds.JobKind, spec: kinds.SlotSpec) -> None:
 
 
 def claim_for_this_worker(kind_name: str) -> Claim | None:
-    """Claim the best job for the first slot of this process that has room and an engine that answers."""
-    if is_draining():
-        return None
-    for spec in _served.get(kind_name, ()):
-        slot = Slot.objects.filter(pk=spec.name).first()
-        if slot is None or not kinds.get(kind_name).is_ready(slot):
-            continue
-        claim = queue.claim_next(kind_name, slot.name, own_identity())
-        if claim is not None:
-            return claim
+    """Claim the best job for the best slot of this process that has room and an engine that answers."""
+    kind = kinds.get(kind_name)
+    names = [spec.name for spec in _served.get(kind_name, ())]
+    with _choosing:
+        for slot in slots.in_order_of_choice(kind, names):
+            if is_draining():
+                return None
+            claim = queue.claim_next(kind_name, slot.name, own_identity()) if slots.answers(kind, slot) else None
+            if claim is not None:
+                slots.note_claim(claim)
+                return claim
     return None
 
 
@@ -80,8 +83,16 @@ def _keep_once() -> None:
         for kind_name, specs in _served.items():
             for spec in specs:
                 register_slot(kinds.get(kind_name), spec)
+                gpus.record_figures(spec.gpu_host, spec.gpu)
+            _look_at_engines(kinds.get(kind_name), [spec.name for spec in specs])
         reaper.reap()
     except DatabaseError as exc:
         logger.warning("Could not tell that this worker lives: %s", exc)
     finally:
         connection.close()
+
+
+def _look_at_engines(kind: kinds.JobKind, names: list[str]) -> None:
+    """Find out which engines are away, so that no claim has to wait for them."""
+    for slot in Slot.objects.filter(name__in=names):
+        slots.answers(kind, slot)

@@ -8,19 +8,22 @@ from django.db.models.functions import Coalesce
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
-from jobs import readable
+from jobs import readable, slots
 from jobs.admin import showing
 from jobs.models import GpuLease, Job, Slot
 
 
 @admin.register(Slot)
 class SlotAdmin(showing.ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
-    list_display = ("name", "kind", "state", "heartbeat_age", "load", "gpu", "short_engine")
+    list_display = ("name", "kind", "state", "heartbeat_age", "load", "gpu", "short_engine", "engine_state")
     list_select_related = ("gpu",)
     list_filter = ("kind", "gpu__host")
     search_fields = ("name", "engine", "gpu__host")
     ordering = ("name",)
-    fields = ("name", "kind", "state", "heartbeat_age", "heartbeat_at", "jobs", "capacity", "gpu", "engine", "process")
+    fields = (
+        *("name", "kind", "state", "heartbeat_age", "heartbeat_at", "jobs", "capacity", "gpu"),
+        *("engine", "engine_state", "loaded", "process"),
+    )
     readonly_fields = fields
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Slot]:
@@ -49,6 +52,10 @@ class SlotAdmin(showing.ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
     @admin.display(description="Engine", ordering="engine")
     def short_engine(self, slot: Slot) -> str:
         return readable.shortened(slot.engine, 60)
+
+    @admin.display(description="Engine's state")
+    def engine_state(self, slot: Slot) -> str:
+        return slots.trouble_of(slot) or readable.NOTHING
 
     @admin.display(description="Jobs")
     def jobs(self, slot: Slot) -> SafeString | str:

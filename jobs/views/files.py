@@ -11,7 +11,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from characters.serving import SAFETY_HEADERS, Representation, file_answers, serve
-from characters.thumbnails import SIZE_PARAMETER, serve_picture
+from characters.thumbnails import PICTURE_ANSWERS, PICTURE_PARAMETERS, serve_picture
 from jobs import artifacts
 from jobs.answers import ArtifactsAnswer, CheckpointsAnswer
 from jobs.bundle import open_bundle
@@ -37,8 +37,8 @@ class SampleView(APIView):
     @extend_schema(
         operation_id="getJobSample",
         tags=TAGS,
-        parameters=[SIZE_PARAMETER],
-        responses={**file_answers(*PICTURE_TYPES.values()), 404: NOT_FOUND},
+        parameters=PICTURE_PARAMETERS,
+        responses={**PICTURE_ANSWERS, 404: NOT_FOUND},
     )
     def get(self, request: Request, job_id: str, filename: str) -> HttpResponseBase:
         """Return a picture that the job made, or a thumbnail of it."""

@@ -153,6 +153,38 @@ def test_positions_count_from_one_in_the_order_of_claiming(slot: Slot) -> None:
     assert queue.positions([later, sooner, ended]) == {sooner.pk: 1, later.pk: 2}
 
 
+def test_places_are_counted_for_the_whole_queue_and_only_what_was_asked_is_fetched(
+    slot: Slot, django_assert_num_queries
+) -> None:
+    now = timezone.now()
+    jobs = [Job(id=f"p-{n:03d}", kind="fake", status=Status.QUEUED, created_at=now, priority=n % 2) for n in range(60)]
+    Job.objects.bulk_create(jobs)
+    with django_assert_num_queries(1) as asked:
+        assert queue.positions([jobs[0], jobs[1], jobs[58]]) == {"p-000": 31, "p-001": 1, "p-058": 60}
+    assert "ROW_NUMBER" in asked[0]["sql"]
+
+
+def test_a_job_that_may_not_start_yet_has_no_place(slot: Slot) -> None:
+    assert queue.positions([make_job(run_after=timezone.now() + timedelta(minutes=1))]) == {}
+
+
+@pytest.mark.parametrize("hindrance", ["away_since", "paused_until"])
+def test_a_kind_whose_engine_is_away_or_failing_holds_nobody_up(rivals, hindrance: str) -> None:
+    one, other = rivals
+    make_job("one", created_at=timezone.now() - timedelta(minutes=1))
+    younger = make_job("other")
+    Slot.objects.filter(pk=one.pk).update(**{hindrance: timezone.now() + timedelta(minutes=1)})
+    assert claim(other) == younger.pk
+
+
+def test_a_job_that_its_only_rival_slot_could_not_do_holds_nobody_up(rivals) -> None:
+    one, other = rivals
+    make_slot(FakeKind(name="one"), name="elsewhere", gpu="9")
+    make_job("one", created_at=timezone.now() - timedelta(minutes=1), failed_slots=[one.pk])
+    younger = make_job("other")
+    assert claim(other) == younger.pk
+
+
 @pytest.mark.django_db(transaction=True)
 def test_a_submitted_job_is_queued_once_its_bell_was_heard(fake_kind: FakeKind) -> None:
     job = queue.submit(Job(id="fake-1", kind="fake"))

@@ -164,10 +164,11 @@ def test_previews_are_at_most_two_a_second_and_not_kept(fake_kind, monkeypatch) 
         listener.subscribe(writer.CHANNEL)
         listener.get_message(timeout=2)
         for _ in range(4):
-            narrator.preview(Preview(image=b"jpeg", content_type="image/jpeg"))
+            narrator.preview(Preview(image=b"jpeg", content_type="image/jpeg", image_index=2))
             clock.now += 0.3
         heard = [m for m in iter(lambda: listener.get_message(timeout=0.5), None) if m["type"] == "message"]
     assert len(heard) == 2
+    assert all('\\"image_index\\":2' in message["data"].decode() for message in heard)
     assert sent() == []
 
 

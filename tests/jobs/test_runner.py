@@ -27,6 +27,11 @@ def _quick_beats(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner, "RETRY_CRASHED_SECONDS", (0, 0))
+
+
+@pytest.fixture
 def slot(fake_kind: FakeKind) -> Slot:
     return make_slot(fake_kind)
 
@@ -108,6 +113,7 @@ def test_a_bug_in_a_run_fails_the_job_without_telling_internals(slot: Slot, fake
     assert "secret detail" in caplog.text
 
 
+@pytest.mark.usefixtures("no_pauses")
 def test_what_can_be_tried_again_is_and_the_third_death_ends_it(slot: Slot, fake_kind: FakeKind) -> None:
     fake_kind.script = [EngineFailed("The trainer was killed.", is_retryable=True)]
     job = run(slot)
@@ -313,6 +319,7 @@ def test_what_is_published_twice_in_one_attempt_stays_as_it_was(slot, fake_kind,
     assert default_storage.exists(job.artifacts.get().key)
 
 
+@pytest.mark.usefixtures("no_pauses")
 def test_a_later_attempt_replaces_an_artifact_without_touching_the_old_file(slot, fake_kind, tmp_path: Path) -> None:
     fake_kind.script = [artifact(tmp_path), EngineFailed("killed", is_retryable=True)]
     job = run(slot)

@@ -171,6 +171,20 @@ def test_a_job_that_went_back_to_the_queue_says_so(server: str, live: LiveRun) -
     assert (told.data["status"], told.data["message"]) == ("queued", "Waiting to go on")
 
 
+def test_what_a_job_waits_for_is_told_at_first_and_when_it_changes(server, fake_kind, monkeypatch) -> None:
+    monkeypatch.setattr(streams, "CHECK_SECONDS", 0.1)
+    job = make_job()
+    with open_stream(url(server, job)) as stream:
+        events = iter(stream)
+        assert next(events).data["message"] == "No worker is up"
+        make_slot(fake_kind)
+        assert next(events).data["message"] == "Waiting in the queue"
+        queue.set_paused("fake", is_paused=True)
+        told = next(events).data
+    assert (told["status"], told["message"]) == ("queued", "Paused by an operator")
+    assert Job.objects.get(pk=job.pk).message == ""
+
+
 def test_a_row_that_lags_behind_does_not_send_the_bar_backwards(server, live, monkeypatch) -> None:
     monkeypatch.setattr(streams, "CHECK_SECONDS", 0.1)
     _, events, _ = follow(server, live)
