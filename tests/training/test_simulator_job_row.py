@@ -55,11 +55,12 @@ def test_the_row_follows_the_training_through_all_its_phases(bench: Bench) -> No
     sampling = ["Generating images - 0/1", "Generating images - 1/1"]
     assert phases == [
         "Starting",
+        "Loading model",
         "Loading Flux model",
         *loading,
         "Loading dataset",
-        *sampling,
         "Training",
+        *sampling,
         "Saving model",
         "Training completed",
     ]
@@ -228,14 +229,15 @@ def test_a_resumed_training_prunes_the_loss_log(bench: Bench) -> None:
     assert list(bench.logged("loss/loss")) == [1, 2, 3, 4]
 
 
-def test_a_loss_that_is_not_a_number_is_drawn_and_logged_as_nothing(bench: Bench) -> None:
+def test_a_loss_that_is_not_a_number_is_told_and_counted_as_zero(bench: Bench) -> None:
     bench.process["logging"] = {"use_ui_logger": True, "log_every": 1}
 
     outcome = bench.run(fault="nan@3")
 
     assert outcome.code == 0
-    assert "loss: nan]" in outcome.err
-    assert [step for step, loss in bench.logged("loss/loss").items() if loss is None] == [3, 4, 5]
+    assert outcome.out.count("loss is nan\n") == 3
+    assert "loss: 0.000e+00]" in outcome.err
+    assert [step for step, loss in bench.logged("loss/loss").items() if loss == 0.0] == [3, 4, 5]
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """The files in the output folder: which one a training goes on from, and what is written at a save."""
 
 import glob
+import io
 import json
 import os
 import zipfile
@@ -76,7 +77,9 @@ def announce_expansion(old: Shapes, new: Shapes) -> None:
             print(f"Expanding {module.replace('.', '$$')}.{part}.weight {sizes}")
 
 
-def describe(*, name: str, meta: dict[str, Any], step: int, epoch: int, trigger_word: str | None) -> dict[str, str]:
+def describe(
+    *, name: str, meta: dict[str, Any], step: int, epoch: int, trigger_word: str | None, base_model: str
+) -> dict[str, str]:
     """Return the metadata of a LoRA file, in which every value is text. The hashes of the tensors are not in it."""
     tags = {"ss_tag_frequency": json.dumps({f"1_{trigger_word}": {trigger_word: 1}})} if trigger_word else {}
     return {
@@ -84,16 +87,31 @@ def describe(*, name: str, meta: dict[str, Any], step: int, epoch: int, trigger_
         **{key: value if isinstance(value, str) else json.dumps(value) for key, value in meta.items()},
         "software": json.dumps(SOFTWARE),
         "training_info": json.dumps({"step": step, "epoch": epoch}),
-        "ss_base_model_version": "flux.1",
+        "ss_base_model_version": base_model,
         "ss_output_name": name,
         **tags,
     }
 
 
 def save_optimizer(path: Path, rank: int) -> None:
-    """Write the state in place, as the real program does: a process that dies meanwhile leaves half a file."""
-    with zipfile.ZipFile(path, "w") as archive:
+    """Write the state in place, as the real program does: a process that dies meanwhile leaves half a file.
+
+    A failure is printed and no more: the training can go on without.
+    """
+    try:
+        path.write_bytes(_packed_state(rank))
+    except OSError as exc:
+        print(exc)
+        print("Could not save optimizer")
+    else:
+        print(f"Saved optimizer to {path}")
+
+
+def _packed_state(rank: int) -> bytes:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
         archive.writestr(_STATE_ENTRY, json.dumps({"rank": rank}))
+    return packed.getvalue()
 
 
 def load_optimizer(path: Path, rank: int) -> None:

@@ -7,13 +7,20 @@ from pathlib import Path
 from typing import TextIO, cast
 
 from .conditions import Conditions, read_conditions
-from .faults import ignore_interrupts
+from .faults import ignore_interrupts, ignore_terminations
 from .job_file import read_job_file
 from .process import TrainingProcess
 
 TRAINERS = ("sd_trainer", "diffusion_trainer", "ui_trainer")
 RULE = "=" * 40
 IMPORT_STEPS = 2.0
+# What libraries say on a machine without a GPU, of which nothing follows.
+WARNINGS = (
+    "Failed to load CPU gemm_4bit_forward from kernels-community: No module named 'kernels'. Please make sure you"
+    " already `pip install kernels` and the kernels >= 0.11.1\n"
+    "WARNING:torchao.kernel.intmm:Warning: Detected no triton, on systems without Triton certain kernels will not"
+    " work\n"
+)
 NO_JOB_YET = "cannot access local variable 'job' where it is not associated with a value"
 
 
@@ -66,9 +73,12 @@ def main() -> None:
         parser.error(str(exc))
     if "ignore-sigint" in conditions.faults:
         ignore_interrupts()
+    if "ignore-sigterm" in conditions.faults:
+        ignore_terminations()
     if arguments.log is not None:
         _log_to_file(arguments.log)
     conditions.pace.wait(IMPORT_STEPS)
+    sys.stderr.write(WARNINGS)
     _run_jobs(arguments, conditions)
 
 

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from .faults import Faults
 from .pace import Pace
@@ -10,6 +11,8 @@ from .pace import Pace
 STEP_SECONDS_VARIABLE = "ISENGARD_SIMULATOR_STEP_SECONDS"
 FAULT_VARIABLE = "ISENGARD_SIMULATOR_FAULT"
 DEFAULT_STEP_SECONDS = "0.02"
+OFFLINE_VARIABLES = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
+TRUE_WORDS = ("1", "ON", "YES", "TRUE")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,6 +22,15 @@ class Conditions:
     job_id: str | None
     seed: str | None
     are_bars_disabled: bool
+    are_timings_hidden: bool
+    is_offline: bool
+    hub_cache: Path
+
+    def is_at_hand(self, hub_id: str) -> bool:
+        """Return whether the hub can be asked for the model, or has been before."""
+        owner, _, rest = hub_id.partition("/")
+        folder = f"models--{owner}--{rest.partition('/')[0]}"
+        return not self.is_offline or (self.hub_cache / folder).is_dir()
 
 
 def read_conditions(environment: Mapping[str, str] = os.environ) -> Conditions:
@@ -30,7 +42,15 @@ def read_conditions(environment: Mapping[str, str] = os.environ) -> Conditions:
         job_id=job_id.strip() if job_id is not None else None,
         seed=environment.get("SEED"),
         are_bars_disabled=bool(environment.get("TQDM_DISABLE")),
+        are_timings_hidden=environment.get("IS_AI_TOOLKIT_UI") == "1",
+        is_offline=any(environment.get(name, "").upper() in TRUE_WORDS for name in OFFLINE_VARIABLES),
+        hub_cache=_find_hub_cache(environment),
     )
+
+
+def _find_hub_cache(environment: Mapping[str, str]) -> Path:
+    home = environment.get("HF_HOME") or str(Path(environment.get("HOME") or "/", ".cache", "huggingface"))
+    return Path(environment.get("HF_HUB_CACHE") or Path(home, "hub"))
 
 
 def _read_pace(text: str) -> Pace:

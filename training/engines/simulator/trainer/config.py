@@ -7,6 +7,8 @@ converted, so that a wrong one fails where it is first used. Hence the `Any` of 
 from dataclasses import dataclass, field
 from typing import Any
 
+from .architectures import Architecture, find_architecture
+
 GENEROUS_RANK = 9999999999
 
 
@@ -14,6 +16,7 @@ GENEROUS_RANK = 9999999999
 class NetworkConfig:
     type: str
     rank: Any
+    alpha: Any
 
     @classmethod
     def read(cls, given: dict[str, Any]) -> "NetworkConfig":
@@ -21,7 +24,8 @@ class NetworkConfig:
         kind = given.get("type", "lora")
         is_whole = kind == "lokr" and given.get("lokr_full_rank", True)
         rank = GENEROUS_RANK if is_whole else given.get("rank", given.get("linear", 4))
-        return cls(type=kind, rank=rank)
+        alpha = given.get("linear_alpha", given.get("alpha", 1.0))
+        return cls(type=kind, rank=rank, alpha=alpha)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,22 +89,23 @@ class TrainConfig:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelConfig:
     name_or_path: Any
-    is_flux: bool
+    architecture: Architecture | None
     is_quantized: bool
     is_text_encoder_quantized: bool
+    has_low_memory: bool
     assistant_lora_path: Any
 
     @classmethod
     def read(cls, given: dict[str, Any]) -> "ModelConfig":
         if given.get("name_or_path") is None:
             raise ValueError("name_or_path must be specified")
-        arch = given.get("arch")
         is_quantized = given.get("quantize", False)
         return cls(
             name_or_path=given["name_or_path"],
-            is_flux=arch.split(":")[0] in ("flux", "flex1") if arch else given.get("is_flux", False),
+            architecture=find_architecture(given),
             is_quantized=is_quantized,
             is_text_encoder_quantized=given.get("quantize_te", is_quantized),
+            has_low_memory=given.get("low_vram", False),
             assistant_lora_path=given.get("assistant_lora_path"),
         )
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
+from PIL import Image, ImageOps
 
 from .console import shown
 
@@ -135,10 +135,12 @@ def _known_sizes(size_file: Path) -> dict[str, Any]:
 
 def _size(path: Path, known: list[Any] | None) -> list[Any]:
     status = path.stat()
-    signature = f"{status.st_size}:{status.st_mtime}"
+    signature = f"{status.st_size}:{int(status.st_mtime)}"
     if known is not None and known[2] == signature:
         return known
-    with Image.open(path) as image:
+    with Image.open(path) as opened:
+        # All of it is decoded, so that a picture that is cut off shows itself here.
+        image = ImageOps.exif_transpose(opened)
         return [image.width, image.height, signature]
 
 

@@ -17,10 +17,12 @@ _PLAIN = (
     "oom-sample",
     "hang-load",
     "ignore-sigint",
+    "ignore-sigterm",
     "no-final",
     "wrong-step",
     "missing-dependency",
     "grandchild",
+    "daemon",
 )
 _AT_STEP = ("crash", "crash-once", "hang", "nan", "truncate-checkpoint", "disk-full")
 _ARGUMENTS = {
@@ -92,6 +94,15 @@ def ignore_interrupts() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
+def ignore_terminations() -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+
 def leave_grandchild() -> None:
     """Start a process that stays in the group and holds the output open, as a data loader's workers do."""
     subprocess.Popen(["sleep", str(GRANDCHILD_SECONDS)])
+
+
+def leave_daemon() -> None:
+    """Start a process in a session of its own, which no signal to the group reaches."""
+    subprocess.Popen(["sleep", str(GRANDCHILD_SECONDS)], start_new_session=True)

@@ -57,7 +57,7 @@ class Loop:
             self._skip_batch()
             return {}
         self._skipped_batches = 0
-        rate, loss = self._learning_rate(), self._loss()
+        rate, loss = self._learning_rate(), _learnable(self._loss())
         bar.set_postfix(f"lr: {rate:.1e} loss: {loss:.3e}")
         return {"learning_rate": rate, "loss/loss": loss}
 
@@ -128,8 +128,17 @@ class Loop:
 
     def _print_timer(self) -> None:
         seconds_per_step = max(self._timed_seconds / self._timed_steps, 1e-6)
-        print(f"\nTimer '{self._run.output.name} Timer':")
-        print(f" - {seconds_per_step:.4f}s avg - train_loop, num = {self._timed_steps}\n")
+        if not self._run.conditions.are_timings_hidden:
+            print(f"\nTimer '{self._run.output.name} Timer':")
+            print(f" - {seconds_per_step:.4f}s avg - train_loop, num = {self._timed_steps}\n")
         speed = f"{1 / seconds_per_step:.2f} iter/sec" if seconds_per_step < 1 else f"{seconds_per_step:.2f} sec/iter"
         self._run.row.set_value("speed_string", speed)
         self._timed_steps, self._timed_seconds = 0, 0.0
+
+
+def _learnable(loss: float) -> float:
+    """Return the loss that is learnt from and logged: one that is no number becomes 0, and the step changes nothing."""
+    if not math.isnan(loss):
+        return loss
+    print("loss is nan")
+    return 0.0

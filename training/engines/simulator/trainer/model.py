@@ -1,45 +1,24 @@
 """Loading a model that is not there: what the real program prints, waits for and stumbles over while it does."""
 
-import errno
-import os
-import re
 from collections.abc import Callable
-from pathlib import Path
 
+from .architectures import Architecture, Phase
 from .conditions import Conditions
 from .config import ModelConfig, NetworkConfig, TrainConfig
 from .console import shown
-from .errors import GatedRepoError, OutOfMemoryError
+from .errors import OutOfMemoryError
 from .faults import hang
-from .weights import MODULES, find_dtype, parameter_count
+from .hub import fetch_adapter, fetch_model
+from .weights import find_dtype, parameter_count
 
-GATED_MODEL = "isengard/gated-model"
-MISSING_MODEL = "isengard/missing-model"
 ASSISTANT_RANK = 4
-PHASE_STEPS = 2.0
+PHASE_STEPS = 1.0
 
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(?:/[A-Za-z0-9][\w.-]*)?")
 _SAMPLERS = {
     *("ddim", "ddpm", "pndm", "lms", "k_lms", "euler", "k_euler", "euler_a", "k_euler_a", "heun", "lcm", "custom_lcm"),
     *("dpmsolver", "dpmsolver++", "k_dpmsolver", "k_dpmsolver++", "dpmsingle", "dpm_2", "k_dpm_2", "dpm_2_a"),
     *("k_dpm_2_a", "flowmatch"),
 }
-_NOT_CONNECTED = (
-    "We couldn't connect to 'https://huggingface.co' to load this model, couldn't find it in the cached files and it"
-    " looks like {path} is not the path to a directory containing a config.json file.\nCheckout your internet"
-    " connection or see how to run the library in offline mode at"
-    " 'https://huggingface.co/docs/diffusers/installation#offline-mode'."
-)
-_GATED = (
-    "403 Client Error.\n\nCannot access gated repo for url https://huggingface.co/{path}/resolve/main/config.json.\n"
-    "Access to model {path} is restricted and you are not in the authorized list."
-    " Visit https://huggingface.co/{path} to ask for access."
-)
-_MISSING = (
-    "{path} is not a local folder and is not a valid model identifier listed on 'https://huggingface.co/models'\n"
-    "If this is a private repository, make sure to pass a token having permission to this repo with `token` or log in"
-    " with `hf auth login`."
-)
 _NOT_A_FLUX = (
     "Pipeline <class 'diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion.StableDiffusionPipeline'> expected"
     " ['feature_extractor', 'image_encoder', 'safety_checker', 'scheduler', 'text_encoder', 'tokenizer', 'unet',"
@@ -61,29 +40,25 @@ def refuse_unknown_sampler(name: object) -> None:
 
 def load_model(
     model: ModelConfig, train: TrainConfig, *, conditions: Conditions, announce: Callable[[str], None]
-) -> None:
+) -> Architecture:
     """Go through the phases of loading. Raise what the real program raises for a model that it cannot have."""
-    if not model.is_flux:
+    architecture = model.architecture
+    if architecture is None:
         list(shown(range(4), "Loading pipeline components...", total=4))
         raise ValueError(_NOT_A_FLUX)
-    announce("Loading Flux model")
-    announce("Loading transformer")
-    _fetch(str(model.name_or_path))
-    if find_dtype(train.dtype) is None:
-        raise TypeError(_WRONG_DTYPE)
-    _strike(conditions)
-    conditions.pace.wait(PHASE_STEPS)
-    if model.assistant_lora_path:
-        print("Fusing in LoRA")
-        _refuse_unusable_assistant(str(model.assistant_lora_path))
-    if model.is_quantized:
-        announce("Quantizing transformer")
-    _load_encoders(model, conditions, announce)
+    if not architecture.phases:
+        _load_transformer(model, train, conditions)
+        list(shown(range(7), "Loading pipeline components...", total=7))
+    for phase in architecture.phases:
+        if phase.only_if is None or getattr(model, phase.only_if):
+            announce(phase.text)
+            _go_through(phase, model, train, conditions)
+    return architecture
 
 
-def create_network(network: NetworkConfig) -> None:
+def create_network(network: NetworkConfig, architecture: Architecture) -> None:
     """Raise TypeError for a rank that is not a whole number."""
-    _announce_network(network.rank)
+    _announce_network(network.rank, network.alpha if architecture.has_kohya_names else network.rank)
     if network.type == "lokr":
         print(f"apply LoRA to Conv2d with kernel size (3,3). dim (rank): {network.rank}, alpha: {network.rank}")
     print("create LoRA for Text Encoder: 0 modules.")
@@ -91,44 +66,37 @@ def create_network(network: NetworkConfig) -> None:
         kind = type(network.rank).__name__
         complaint = f"must be tuple of ints, but found element of type {kind} at pos 0"
         raise TypeError(f"empty(): argument 'size' (position 1) {complaint}")
-    if parameter_count(network.rank) < 0:
+    if parameter_count(architecture, network.rank) < 0:
         raise RuntimeError(f"Trying to create tensor with negative dimension {network.rank}: [{network.rank}, 32]")
-    _announce_modules()
+    _announce_modules(architecture)
 
 
-def load_assistant(path: str) -> None:
+def load_assistant(path: str, architecture: Architecture) -> None:
     print("Loading assistant lora")
     print(f"Loading assistant adapter from {path}")
-    _announce_network(ASSISTANT_RANK)
+    _announce_network(ASSISTANT_RANK, ASSISTANT_RANK)
     print("create LoRA for Text Encoder: 0 modules.")
-    _announce_modules()
+    _announce_modules(architecture)
     print("Missing keys: []")
 
 
-def _load_encoders(model: ModelConfig, conditions: Conditions, announce: Callable[[str], None]) -> None:
-    announce("Loading VAE")
-    conditions.pace.wait(PHASE_STEPS)
-    announce("Loading T5")
-    list(shown(range(21), "Loading weights", total=21))
-    conditions.pace.wait(PHASE_STEPS)
-    if model.is_text_encoder_quantized:
-        announce("Quantizing T5")
-    announce("Loading CLIP")
-    list(shown(range(36), "Loading weights", total=36))
-    conditions.pace.wait(PHASE_STEPS)
-    announce("Making pipe")
-    announce("Preparing Model")
+def _go_through(phase: Phase, model: ModelConfig, train: TrainConfig, conditions: Conditions) -> None:
+    if phase.loads_transformer:
+        _load_transformer(model, train, conditions)
+    if phase.weights:
+        list(shown(range(phase.weights), "Loading weights", total=phase.weights))
     conditions.pace.wait(PHASE_STEPS)
 
 
-def _fetch(path: str) -> None:
-    """Take every hub id for downloaded and every existing folder for a model."""
-    if path == GATED_MODEL:
-        raise GatedRepoError(_GATED.format(path=path))
-    if path == MISSING_MODEL:
-        raise OSError(_MISSING.format(path=path))
-    if not (Path(path).is_dir() or _HUB_ID.fullmatch(path)):
-        raise OSError(_NOT_CONNECTED.format(path=path))
+def _load_transformer(model: ModelConfig, train: TrainConfig, conditions: Conditions) -> None:
+    fetch_model(str(model.name_or_path), conditions)
+    if find_dtype(train.dtype) is None:
+        raise TypeError(_WRONG_DTYPE)
+    _strike(conditions)
+    conditions.pace.wait(PHASE_STEPS)
+    if model.assistant_lora_path:
+        print("Fusing in LoRA")
+        fetch_adapter(str(model.assistant_lora_path), conditions, has_low_memory=model.has_low_memory)
 
 
 def _strike(conditions: Conditions) -> None:
@@ -138,20 +106,12 @@ def _strike(conditions: Conditions) -> None:
         hang()
 
 
-def _refuse_unusable_assistant(path: str) -> None:
-    if Path(path).is_dir():
-        # The file is mapped into memory, which a directory does not allow.
-        raise OSError("No such device (os error 19)")
-    if not (Path(path).is_file() or _HUB_ID.fullmatch(path)):
-        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
-
-
-def _announce_network(rank: object) -> None:
-    # FLUX files are in the PEFT format, which has no place for an alpha of its own.
-    print(f"create LoRA network. base dim (rank): {rank}, alpha: {rank}")
+def _announce_network(rank: object, alpha: object) -> None:
+    # In files of the PEFT format there is no place for an alpha of its own: it is the rank.
+    print(f"create LoRA network. base dim (rank): {rank}, alpha: {alpha}")
     print("neuron dropout: p=None, rank dropout: p=None, module dropout: p=None")
 
 
-def _announce_modules() -> None:
-    print(f"create LoRA for U-Net: {len(MODULES)} modules.")
+def _announce_modules(architecture: Architecture) -> None:
+    print(f"create LoRA for U-Net: {len(architecture.modules)} modules.")
     print("enable LoRA for U-Net")

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from .config import TrainConfig
-from .weights import parameter_count
 
 PRODIGY_FIRST_ESTIMATE = 1e-6
 PRODIGY_LAST_ESTIMATE = 1e-4
@@ -55,12 +54,12 @@ class Optimizer:
         return scheduled_rate * PRODIGY_FIRST_ESTIMATE * growth
 
 
-def make_optimizer(train: TrainConfig, rank: int) -> Optimizer:
+def make_optimizer(train: TrainConfig, parameter_count: int) -> Optimizer:
     """Raise what the real program raises for an optimizer it does not know or parameters that it does not take."""
     name = train.optimizer.lower()
     class_name = _find_class(name, train)
     if name.startswith(_COUNTING):
-        print(f"Total training paramiters: {parameter_count(rank)}")
+        print(f"Total training paramiters: {parameter_count}")
     if not train.lr >= 0.0:
         raise ValueError(f"Invalid learning rate: {train.lr}")
     _refuse_unknown(class_name, train.optimizer_params)

@@ -22,6 +22,7 @@ from .sampling import sample
 from .saving import save_final
 from .schedules import Schedule, make_schedule
 from .training_run import TrainingRun
+from .weights import parameter_count
 from .yaml_text import to_yaml
 
 
@@ -43,6 +44,8 @@ class TrainingProcess:
         run = self._run
         if "grandchild" in run.conditions.faults:
             faults.leave_grandchild()
+        if "daemon" in run.conditions.faults:
+            faults.leave_daemon()
         self._load_model()
         is_resumed = self._resume()
         optimizer, schedule = self._prepare_optimizer(is_resumed=is_resumed)
@@ -64,11 +67,12 @@ class TrainingProcess:
     def _load_model(self) -> None:
         run, config = self._run, self._run.config
         run.row.stop_if_asked()
+        run.row.set_status("running", "Loading model")
         refuse_unknown_sampler(config.train.noise_scheduler)
-        load_model(config.model, config.train, conditions=run.conditions, announce=run.announce)
+        architecture = load_model(config.model, config.train, conditions=run.conditions, announce=run.announce)
         if config.model.assistant_lora_path:
-            load_assistant(config.model.assistant_lora_path)
-        create_network(config.network)
+            load_assistant(config.model.assistant_lora_path, architecture)
+        create_network(config.network, architecture)
 
     def _resume(self) -> bool:
         """Go on from the newest save, if there is one. Raise SafetensorError where it is not whole."""
@@ -89,7 +93,7 @@ class TrainingProcess:
 
     def _prepare_optimizer(self, *, is_resumed: bool) -> tuple[Optimizer, Schedule]:
         run = self._run
-        optimizer = make_optimizer(run.config.train, run.config.network.rank)
+        optimizer = make_optimizer(run.config.train, parameter_count(run.architecture, run.config.network.rank))
         if is_resumed:
             load_optimizer(run.output.optimizer, run.config.network.rank)
             print("Updating optimizer LR from params")
@@ -102,6 +106,7 @@ class TrainingProcess:
         config = run.config
         datasets = expand(config.datasets, trigger_word=config.trigger_word, caches_text=config.train.caches_text)
         run.examples = load_examples(datasets, run.conditions)
+        run.row.set_status("running", "Training")
 
     def _sample_baseline(self) -> None:
         train = self._run.config.train

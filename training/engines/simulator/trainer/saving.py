@@ -29,7 +29,6 @@ def _save(run: TrainingRun, path: Path, *, recorded_step: int) -> None:
     run.conditions.pace.wait()
     _write_weights(run, path, recorded_step)
     save_optimizer(run.output.optimizer, run.config.network.rank)
-    print(f"Saved optimizer to {run.output.optimizer}")
     run.output.prune(run.config.save.max_step_saves_to_keep)
     run.last_save_step = run.step
     run.row.stop_if_asked()
@@ -42,13 +41,14 @@ def _write_weights(run: TrainingRun, path: Path, recorded_step: int) -> None:
         raise RuntimeError(f"Invalid device string: '{run.config.save.dtype}'")
     if run.conditions.faults.has_struck("disk-full", run.step):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
-    tensors = fill(run.shapes, dtype, run.weights_seed())
+    tensors = fill(run.shapes, dtype, run.weights_seed(), alpha=run.alpha)
     metadata = describe(
         name=run.output.name,
         meta=run.meta,
         step=recorded_step,
         epoch=run.epoch,
         trigger_word=run.config.trigger_word,
+        base_model=run.architecture.version,
     )
     tensors.save(path, metadata | tensors.hashes())
     if run.conditions.faults.strikes("truncate-checkpoint", run.step):

@@ -5,6 +5,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
+from .architectures import Architecture
 from .checkpoints import OutputFolder
 from .conditions import Conditions
 from .config import ProcessConfig
@@ -37,7 +38,20 @@ class TrainingRun:
     @property
     def shapes(self) -> Shapes:
         network = self.config.network
-        return lokr_shapes() if network.type == "lokr" else lora_shapes(network.rank)
+        if network.type == "lokr":
+            return lokr_shapes(self.architecture)
+        return lora_shapes(self.architecture, network.rank)
+
+    @property
+    def alpha(self) -> float:
+        return float(self.config.network.alpha)
+
+    @property
+    def architecture(self) -> Architecture:
+        """Return that of the loaded model: one that is unknown fails before there is anything to train."""
+        architecture = self.config.model.architecture
+        assert architecture is not None, self.config.model  # noqa: S101
+        return architecture
 
     @property
     def seed(self) -> str:

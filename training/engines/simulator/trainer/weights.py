@@ -1,37 +1,17 @@
-"""The LoRA of a tiny FLUX (one double block, two single ones) under the tensor names of the real program."""
+"""The numbers of a LoRA, under the tensor names of the real program."""
 
 import ctypes
 import hashlib
 import math
 import random
+import struct
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from safetensors import TensorSpec, serialize, serialize_file
 
-_HIDDEN, _MLP = 32, 128
-_ATTENTION = ("to_q", "to_k", "to_v", "to_out.0", "add_q_proj", "add_k_proj", "add_v_proj", "to_add_out")
-_DOUBLE = {
-    **{f"attn.{name}": (_HIDDEN, _HIDDEN) for name in _ATTENTION},
-    "norm1.linear": (_HIDDEN, 6 * _HIDDEN),
-    "norm1_context.linear": (_HIDDEN, 6 * _HIDDEN),
-    "ff.net.0.proj": (_HIDDEN, _MLP),
-    "ff.net.2": (_MLP, _HIDDEN),
-    "ff_context.net.0.proj": (_HIDDEN, _MLP),
-    "ff_context.net.2": (_MLP, _HIDDEN),
-}
-_SINGLE = {
-    **{f"attn.{name}": (_HIDDEN, _HIDDEN) for name in ("to_q", "to_k", "to_v")},
-    "norm.linear": (_HIDDEN, 3 * _HIDDEN),
-    "proj_mlp": (_HIDDEN, _MLP),
-    "proj_out": (_HIDDEN + _MLP, _HIDDEN),
-}
-# Name of a module → how many features go in and come out.
-MODULES: dict[str, tuple[int, int]] = {
-    **{f"transformer.transformer_blocks.0.{name}": sides for name, sides in _DOUBLE.items()},
-    **{f"transformer.single_transformer_blocks.{i}.{name}": sides for i in range(2) for name, sides in _SINGLE.items()},
-}
+from .architectures import Architecture
 
 _DTYPES = {
     **dict.fromkeys(("float", "fp32", "single", "float32"), "float32"),
@@ -41,6 +21,9 @@ _DTYPES = {
 }
 # Bytes of a number, and what its highest byte becomes beside the sign: an exponent that keeps every value small.
 _LAYOUTS = {"float32": (4, 0x38), "float16": (2, 0x20), "bfloat16": (2, 0x38), "float8_e4m3fn": (1, 0x08)}
+
+# How `struct` packs a number, and how many of the low bytes are cut off.
+_PACKED = {"float32": ("<f", 0), "float16": ("<e", 0), "bfloat16": ("<f", 2)}
 
 Shapes = dict[str, tuple[int, ...]]
 
@@ -88,17 +71,20 @@ def find_dtype(word: Any) -> str | None:
     return _DTYPES.get(word) if isinstance(word, str) else None
 
 
-def lora_shapes(rank: int) -> Shapes:
+def lora_shapes(architecture: Architecture, rank: int) -> Shapes:
     shapes: Shapes = {}
-    for module, (width, height) in MODULES.items():
-        shapes[f"{module}.lora_A.weight"] = (rank, width)
-        shapes[f"{module}.lora_B.weight"] = (height, rank)
+    down, up = ("lora_down", "lora_up") if architecture.has_kohya_names else ("lora_A", "lora_B")
+    for module, (width, height) in architecture.modules.items():
+        shapes[f"{module}.{down}.weight"] = (rank, width)
+        shapes[f"{module}.{up}.weight"] = (height, rank)
+        if architecture.has_kohya_names:
+            shapes[f"{module}.alpha"] = ()
     return shapes
 
 
-def lokr_shapes() -> Shapes:
+def lokr_shapes(architecture: Architecture) -> Shapes:
     shapes: Shapes = {}
-    for module, (width, height) in MODULES.items():
+    for module, (width, height) in architecture.modules.items():
         (left_in, right_in), (left_out, right_out) = _factors(width), _factors(height)
         shapes[f"{module}.alpha"] = ()
         shapes[f"{module}.lokr_w1"] = (left_out, left_in)
@@ -112,14 +98,21 @@ def _factors(size: int) -> tuple[int, int]:
     return smaller, size // smaller
 
 
-def parameter_count(rank: int) -> int:
-    return sum(math.prod(shape) for shape in lora_shapes(rank).values())
+def parameter_count(architecture: Architecture, rank: int) -> int:
+    return sum(math.prod(shape) for shape in lora_shapes(architecture, rank).values())
 
 
-def fill(shapes: Shapes, dtype: str, seed: str) -> Tensors:
-    """Return small finite numbers that depend on nothing but the arguments."""
+def fill(shapes: Shapes, dtype: str, seed: str, *, alpha: float = 1.0) -> Tensors:
+    """Return small finite numbers that depend on nothing but the arguments; alphas are what they are said to be."""
     contents = {name: _numbers(f"{seed}:{name}", math.prod(shape), dtype) for name, shape in shapes.items()}
+    if dtype in _PACKED:
+        contents |= {name: _packed(alpha, dtype) for name in shapes if name.endswith(".alpha")}
     return Tensors(dtype, shapes, contents)
+
+
+def _packed(number: float, dtype: str) -> bytes:
+    layout, cut = _PACKED[dtype]
+    return struct.pack(layout, number)[cut:]
 
 
 def _numbers(seed: str, count: int, dtype: str) -> bytes:
