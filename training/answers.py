@@ -6,9 +6,10 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from characters.files import public_path
-from jobs import queue
+from jobs import queue, waiting
 from jobs.models import Job, Status
 from jobs.payloads import message_of
+from jobs.resume_points import ResumePoint
 from training.params import TrainingParams
 
 
@@ -19,6 +20,11 @@ class ConfigAnswer(serializers.DictField):
 
 
 # For the schema alone: answers themselves are made of rows.
+class ResumePointAnswer(serializers.Serializer[None]):
+    job_id = serializers.CharField(help_text="Whose checkpoint or LoRA it is.")
+    step = serializers.IntegerField(min_value=0)
+
+
 class TrainingJobAnswer(serializers.Serializer[None]):
     id = serializers.CharField()
     character_id = serializers.CharField()
@@ -39,17 +45,23 @@ class TrainingJobAnswer(serializers.Serializer[None]):
     elapsed_seconds = serializers.FloatField(allow_null=True, help_text="Since the first start.")
     current_loss = serializers.FloatField(allow_null=True)
     attempt = serializers.IntegerField(min_value=0)
-    queue_position = serializers.IntegerField(min_value=1, allow_null=True, help_text="Null unless waiting.")
-    message = serializers.CharField()
+    queue_position = serializers.IntegerField(
+        min_value=1, allow_null=True, help_text="Its place among the waiting jobs of its kind; null unless waiting."
+    )
+    message = serializers.CharField(help_text="What it does, what it waits for, or how it ended.")
+    retry_of = serializers.CharField(allow_null=True, help_text="The training that this is a retry of.")
+    extends = serializers.CharField(allow_null=True, help_text="The training that this adds steps to.")
+    resume_from = ResumePointAnswer(allow_null=True, help_text="Where it begins; null: at the beginning.")
 
 
 def as_answers(jobs: list[Job]) -> list[dict[str, Any]]:
     """Return the contract's TrainingJob for each, in a number of queries that does not grow with them."""
-    positions = queue.positions(jobs)
-    return [_as_answer(job, positions.get(job.pk)) for job in jobs]
+    positions, reasons = queue.positions(jobs), waiting.messages(jobs)
+    return [_as_answer(job, queue_position=positions.get(job.pk), reason=reasons.get(job.pk)) for job in jobs]
 
 
-def _as_answer(job: Job, queue_position: int | None) -> dict[str, Any]:
+def _as_answer(job: Job, *, queue_position: int | None, reason: str | None) -> dict[str, Any]:
+    point = ResumePoint.of(job)
     return {
         "id": job.pk,
         "character_id": job.character_id,
@@ -71,5 +83,8 @@ def _as_answer(job: Job, queue_position: int | None) -> dict[str, Any]:
         "current_loss": job.current_loss,
         "attempt": job.attempt,
         "queue_position": queue_position,
-        "message": message_of(job),
+        "message": reason or message_of(job),
+        "retry_of": job.order.get("retry_of"),
+        "extends": job.order.get("extends"),
+        "resume_from": {"job_id": point.job_id, "step": point.step} if point else None,
     }

@@ -1,31 +1,37 @@
 """Training as a kind of job: where it runs, what its engine is given, what becomes of the result."""
 
-import hashlib
 from collections.abc import Generator
 from pathlib import Path
-from typing import Any
 
 from django.conf import settings
 
-from characters import files, loras
-from characters.models import Character, Lora, TrainingImage
-from jobs import identity
+from characters.models import TrainingImage
+from jobs import facts, identity
 from jobs.errors import EngineFailed
 from jobs.events import Controls, Event, Finished
 from jobs.files import as_local_file
 from jobs.kinds import JobKind, SlotSpec, Verdict, engine_identity
-from jobs.lease import ClaimEnded
-from jobs.models import Artifact, Job, Slot
+from jobs.models import Job, Slot
+from jobs.resume_points import ResumePoint
 from jobs.transitions import Claim
+from training.again import newest_point, point_for_retry
 from training.engines import aitoolkit
 from training.engines.order import Installation, SourceImage, TrainingOrder
 from training.params import TrainingParams
+from training.publication import LoraVerdict
+
+# Reading or downloading tens of gigabytes may be silent for so many times as long as anything else.
+LOADING_PATIENCE = 3
 
 
 class TrainingKind(JobKind):
     name = "training"
     id_prefix = "train"
     title = "Training"
+    doing = "training"
+    engine_name = "ai-toolkit"
+    # It saves when it is asked to, and goes on from there.
+    makes_room = True
     # ai-toolkit's longest silence: it loads tens of gigabytes without a word, but the adapter ticks meanwhile.
     stall_seconds = 120
 
@@ -44,10 +50,11 @@ class TrainingKind(JobKind):
             params=TrainingParams.model_validate(job.config),
             base_model=job.order["base_model"],
             trigger_word=job.order["trigger_word"],
-            images=_images(job, workspace),
+            images=() if aitoolkit.has_pinned_dataset(job.pk, workspace) else _images(job, workspace),
             workspace=workspace,
             controls=controls,
             checkpoint=_newest_checkpoint(job, workspace),
+            dataset_hash=_dataset_hash(job),
         )
         return aitoolkit.train(order, installation(), limits=limits())
 
@@ -61,6 +68,9 @@ class TrainingKind(JobKind):
     def kept_checkpoints(self, job: Job) -> int | None:
         return int(job.config["max_checkpoints"])
 
+    def point_for_retry(self, job: Job, *, from_checkpoint: bool | None) -> ResumePoint | None:
+        return point_for_retry(job, from_checkpoint=from_checkpoint)
+
     def conclude(self, job: Job, claim: Claim, finished: Finished) -> Verdict:
         return LoraVerdict(job, finished)
 
@@ -68,64 +78,49 @@ class TrainingKind(JobKind):
 def installation() -> Installation:
     """Return the ai-toolkit that the settings name."""
     return Installation(
-        directory=settings.AI_TOOLKIT_DIR, python=settings.AI_TOOLKIT_PYTHON, environment=settings.TRAINER_ENVIRONMENT
+        directory=settings.AI_TOOLKIT_DIR,
+        python=settings.AI_TOOLKIT_PYTHON,
+        environment=settings.TRAINER_ENVIRONMENT,
+        models=settings.MODELS_DIR,
     )
 
 
 def limits() -> aitoolkit.Limits:
-    """Return the adapter's waits, within what a shutdown leaves."""
-    return aitoolkit.Limits(drain_seconds=max(1.0, settings.SHUTDOWN_GRACE_SECONDS - 3))
+    """Return the adapter's waits, those for a drain within what a shutdown leaves."""
+    grace, stall_seconds = settings.SHUTDOWN_GRACE_SECONDS, settings.TRAINER_STALL_MINUTES * 60
+    return aitoolkit.Limits(
+        # After the save the trainer still has to be stopped.
+        drain_seconds=max(1.0, grace - min(10.0, 0.4 * grace)),
+        stall_seconds=stall_seconds,
+        loading_stall_seconds=LOADING_PATIENCE * stall_seconds,
+    )
 
 
 def _images(job: Job, workspace: Path) -> tuple[SourceImage, ...]:
     rows = TrainingImage.objects.filter(character_id=job.character_id).order_by("created_at", "id")
     folder = workspace / "downloads"
-    images = tuple(SourceImage(path=as_local_file(row.key, folder), caption=row.caption) for row in rows)
+    images = tuple(_image(row, folder) for row in rows)
     if not images:
         raise EngineFailed("The character has no training images any more; upload some and start again.")
     return images
 
 
+def _image(row: TrainingImage, folder: Path) -> SourceImage:
+    try:
+        path = as_local_file(row.key, folder)
+    except FileNotFoundError as exc:
+        raise EngineFailed(
+            f"The file of the training image {row.name} is gone: delete it and upload it again."
+        ) from exc
+    return SourceImage(path=path, caption=row.caption, image_id=row.pk, name=row.name, sha256=row.sha256)
+
+
+def _dataset_hash(job: Job) -> str | None:
+    """Return what the newest attempt that got so far trained on."""
+    told = [attempt["dataset"]["hash"] for attempt in facts.by_attempt(job) if attempt.get("dataset")]
+    return told[-1] if told else None
+
+
 def _newest_checkpoint(job: Job, workspace: Path) -> Path | None:
-    newest = Artifact.objects.filter(job=job, type="checkpoint").order_by("-step").first()
-    return as_local_file(newest.key, workspace / "downloads") if newest else None
-
-
-class LoraVerdict(Verdict):
-    """The trained file becomes the character's next version. A number that a cancel or a crash wastes stays unused."""
-
-    def __init__(self, job: Job, finished: Finished) -> None:
-        if finished.model is None or job.character_id is None:
-            raise EngineFailed("The training ended without a LoRA file.")
-        self.job = job
-        self.details = dict(finished.details)
-        try:
-            self.version = loras.issue_version(job.character_id)
-        except Character.DoesNotExist as exc:
-            raise ClaimEnded("cancelled") from exc
-        self.key = f"loras/{job.character_id}/v{self.version}.safetensors"
-        with finished.model.open("rb") as content:
-            self.sha256 = hashlib.file_digest(content, "sha256").hexdigest()
-            self.size_bytes = content.tell()
-            content.seek(0)
-            files.publish(self.key, content)
-
-    def fields(self) -> dict[str, Any]:
-        return {"output_key": self.key}
-
-    def record(self) -> None:
-        Lora.objects.create(
-            character_id=self.job.character_id,
-            version=self.version,
-            name=f"{self.job.order['character_name']} v{self.version}",
-            key=self.key,
-            trigger_word=self.job.order["trigger_word"],
-            size_bytes=self.size_bytes,
-            sha256=self.sha256,
-            base_model=self.job.order["base_model"],
-            job_id=self.job.pk,
-            details=self.details,
-        )
-
-    def discard(self) -> None:
-        files.discard([self.key])
+    point = newest_point(job)
+    return as_local_file(point.key, workspace / "downloads") if point else None

@@ -1,30 +1,20 @@
 """HTTP of trainings."""
 
-from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
-from rest_framework.exceptions import ValidationError
+from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework.generics import GenericAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from jobs import idempotency
+from jobs.filters import OF_CHARACTER, OF_STATUS, states_of
 from jobs.models import Job, JobQuerySet, Status
 from jobs.params import parse
-from jobs.requests import MAX_QUERY_LENGTH, cancel_or_refuse, correlation_id_of, find_job, query_text
+from jobs.requests import cancel_or_refuse, correlation_id_of, find_job, query_text
 from training.answers import TrainingJobAnswer, as_answers
 from training.kind import TrainingKind
 from training.service import TrainingRequest, start_training
 
-OF_CHARACTER = OpenApiParameter(
-    "character_id", {"type": "string", "maxLength": MAX_QUERY_LENGTH}, description="Only this character's."
-)
-OF_STATUS = OpenApiParameter(
-    "status",
-    {"type": "array", "items": {"type": "string", "enum": Status.values}, "minItems": 1},
-    style="form",
-    explode=False,
-    description="Only these states, separated by commas.",
-)
 UNKNOWN_CHARACTER = OpenApiResponse(description="There is no such character.")
 
 
@@ -51,7 +41,7 @@ class TrainingsView(TrainingListView):
     def get(self, request: Request) -> Response:
         jobs = Job.objects.all()
         if "status" in request.query_params:
-            jobs = jobs.filter(status__in=_states(request))
+            jobs = jobs.filter(status__in=states_of(request))
         return self.answer_page(request, jobs)
 
     @extend_schema(
@@ -91,13 +81,6 @@ class OngoingTrainingsView(TrainingListView):
     def get(self, request: Request) -> Response:
         """Return the trainings that wait or run, newest first."""
         return self.answer_page(request, Job.objects.live())
-
-
-def _states(request: Request) -> list[str]:
-    states = query_text(request, "status").split(",")
-    if not set(states) <= set(Status.values):
-        raise ValidationError({"status": f"must be some of {', '.join(Status.values)}, separated by commas."})
-    return states
 
 
 class TrainingView(APIView):

@@ -75,7 +75,10 @@ def test_a_new_training_job_has_every_field(api: Client, trainable: Character) -
         "current_loss": None,
         "attempt": 0,
         "queue_position": 1,
-        "message": "Waiting in the queue",
+        "message": "No worker is up",
+        "retry_of": None,
+        "extends": None,
+        "resume_from": None,
     }
 
 
@@ -221,11 +224,11 @@ def test_the_list_takes_the_same_number_of_queries_for_more_jobs(
     api: Client, trainable: Character, django_assert_num_queries
 ) -> None:
     start(api, trainable)
-    with django_assert_num_queries(3):
+    with django_assert_num_queries(6):
         api.get("/api/training")
     for _ in range(5):
         start(api, trainable)
-    with django_assert_num_queries(3):
+    with django_assert_num_queries(6):
         assert len(api.get("/api/training").json()) == 6
 
 

@@ -60,19 +60,31 @@ def stand_in(**environment: str) -> Installation:
     )
 
 
-def lora_bytes(*, step: int = 1000, rank: int = 16, tensors: Mapping[str, tuple[int, int]] | None = None) -> bytes:
-    """A safetensors file of zeros, as ai-toolkit writes it."""
+# 0.0078125, and what each takes in a file.
+_NUMBERS = {"BF16": b"\x00\x3c", "F16": b"\x00\x20", "F32": b"\x00\x00\x00\x3c"}
+
+
+def lora_bytes(
+    *,
+    step: int = 1000,
+    rank: int = 16,
+    tensors: Mapping[str, tuple[int, int]] | None = None,
+    dtype: str = "BF16",
+    number: bytes = b"",
+) -> bytes:
+    """A safetensors file as ai-toolkit writes it; all its numbers are the same, small and finite if not given."""
     stem = "transformer.transformer_blocks.0.attn.to_q"
     shapes = (
         tensors if tensors is not None else {f"{stem}.lora_A.weight": (rank, 32), f"{stem}.lora_B.weight": (32, rank)}
     )
+    filling = number or _NUMBERS[dtype]
     header: dict[str, object] = {"__metadata__": {"training_info": json.dumps({"step": step, "epoch": 1})}}
     end = 0
     for key, (rows, columns) in shapes.items():
-        begin, end = end, end + 2 * rows * columns
-        header[key] = {"dtype": "BF16", "shape": [rows, columns], "data_offsets": [begin, end]}
+        begin, end = end, end + len(filling) * rows * columns
+        header[key] = {"dtype": dtype, "shape": [rows, columns], "data_offsets": [begin, end]}
     raw = json.dumps(header).encode()
-    return len(raw).to_bytes(8, "little") + raw + bytes(end)
+    return len(raw).to_bytes(8, "little") + raw + filling * (end // len(filling))
 
 
 def write_lora(path: Path, *, step: int = 1000, rank: int = 16) -> Path:

@@ -24,7 +24,7 @@ from tests.training.aitoolkit_runs import (
     until,
 )
 from training.engines.aitoolkit import Limits, is_running, train
-from training.engines.aitoolkit.checkpoints import read_header
+from training.engines.aitoolkit.checkpoints import read_step
 from training.engines.order import Installation
 
 
@@ -34,7 +34,7 @@ def test_a_training_tells_its_holder_then_that_it_started_and_ends_with_the_mode
     finished = events[-1]
     assert isinstance(finished, Finished)
     assert finished.model is not None
-    assert read_header(finished.model).step == 200
+    assert read_step(finished.model) == 200
     assert not is_running(identity_in(events))
 
 
@@ -75,7 +75,7 @@ def test_checkpoints_are_told_when_they_are_whole_and_even_if_the_trainer_remove
     order = short_order(tmp_path, steps=400, max_checkpoints=1)
     for event in train(order, stand_in(), limits=QUICK):
         if isinstance(event, Artifact) and event.type == "checkpoint":
-            told.append((event.name, event.step, read_header(event.path).step))
+            told.append((event.name, event.step, read_step(event.path)))
     assert told
     assert all(name == f"{JOB_ID}_{step:09d}.safetensors" and step == saved for name, step, saved in told)
     assert not list((order.workspace / "outbox").iterdir())

@@ -30,6 +30,17 @@ def test_the_cut_of_the_pieces_makes_no_difference(step: int) -> None:
     assert "Naïve ✓" in messages(text, step=step)
 
 
+def test_the_job_file_that_the_trainer_repeats_is_left_out_and_what_others_print_in_between_is_not() -> None:
+    dump = '{\n    "save": {\n        "dtype": "bf16"\n    },\nW1123 beware\n    "device": "cuda"\n}\n'
+    assert messages(f"Running 1 job\n{dump}Using SQLite\n") == ["Running 1 job", "W1123 beware", "Using SQLite"]
+
+
+def test_a_brace_that_is_never_closed_does_not_silence_the_trainer() -> None:
+    told = messages("{\n" + "  an indented line\n" * 2000 + "the end\n")
+    assert told[-1] == "the end"
+    assert len(told) > 1000
+
+
 def test_a_bar_is_told_at_most_once_in_ten_seconds() -> None:
     console = Console()
     told = [len(console.feed(BAR.encode() * 50 + b"\r", now=now)) for now in (0.0, 5.0, BAR_INTERVAL_SECONDS, 11.0)]

@@ -5,18 +5,18 @@ from pathlib import Path
 import pytest
 
 from jobs.events import Progress
+from training.engines.aitoolkit.eta import Plan
 from training.engines.aitoolkit.job_row import JobRow, RowState, parse_speed
-from training.engines.aitoolkit.loss_log import LossPoint, newest_loss
-from training.engines.aitoolkit.progress import ProgressReader
+from training.engines.aitoolkit.progress import ETA_SECONDS, ProgressReader
 
 
 def row(info: str, step: int = 0, *, status: str = "running", speed: float | None = None) -> RowState:
-    return RowState(status, info, step, speed, is_save_pending=False)
+    return RowState(status, info, step, speed)
 
 
 def read(*rows: RowState, start_step: int = 0) -> list[Progress | None]:
-    reader = ProgressReader(total=1000, start_step=start_step)
-    return [reader.read(state, None) for state in rows]
+    reader = ProgressReader(Plan(total=1000, start=start_step))
+    return [reader.read(state, None, now=0.2 * turn) for turn, state in enumerate(rows)]
 
 
 @pytest.mark.parametrize(
@@ -39,6 +39,12 @@ def test_each_phase_of_the_engine_is_a_stage(info: str, step: int, stage: str, m
     (progress,) = read(row(info, step))
     assert progress is not None
     assert (progress.stage, progress.step, progress.message) == (stage, step, message)
+
+
+def test_between_the_final_save_and_the_last_samples_it_is_not_said_to_train() -> None:
+    infos = ["Training", "Saving model", "Training", "Generating images - 0/3", "Training", "Training completed"]
+    stages = [progress and progress.stage for progress in read(*(row(info, 1000) for info in infos))]
+    assert [stage for stage in stages if stage] == ["training", "exporting", "sampling", "exporting"]
 
 
 def test_a_phase_nobody_knows_keeps_the_stage() -> None:
@@ -68,6 +74,18 @@ def test_the_speed_gives_the_time_that_is_left() -> None:
     assert (progress.iteration_speed, progress.eta_seconds) == (2.5, 200.0)
 
 
+def test_while_the_trainer_loads_there_is_no_estimate() -> None:
+    told = read(row("Starting"), row("Loading model", speed=2.5), row("Loading dataset"))
+    assert [progress.eta_seconds for progress in told if progress] == [None] * 3
+
+
+def test_an_estimate_that_counts_down_is_told_now_and_then() -> None:
+    reader = ProgressReader(Plan(total=1000))
+    state = row("Training", 500, speed=0.01)
+    told = [reader.read(state, None, now=at / 10) for at in range(100)]
+    assert len([progress for progress in told if progress]) == 1 + int(9.9 / ETA_SECONDS)
+
+
 @pytest.mark.parametrize(
     ("text", "speed"),
     [("12.50 iter/sec", 12.5), ("4.00 sec/iter", 0.25), ("", None), ("0.00 sec/iter", None), ("x", None)],
@@ -79,42 +97,14 @@ def test_the_speed_is_read_in_both_of_its_forms(text: str, speed: float | None) 
 def test_the_row_is_shared_with_a_trainer_that_writes_everything_as_text(tmp_path: Path) -> None:
     path = tmp_path / "job.db"
     with JobRow(path, "train-1") as job, closing(sqlite3.connect(path, isolation_level=None)) as trainer:
-        assert job.read() == RowState("queued", "", 0, None, is_save_pending=False)
+        assert job.read() == RowState("queued", "", 0, None)
         job.ask_to_save()
-        assert trainer.execute("SELECT save_now, stop, return_to_queue, sample_now FROM Job").fetchall() == [
+        assert trainer.execute("SELECT save_now, sample_now, stop, return_to_queue FROM Job").fetchall() == [
             (1, 0, 0, 0)
         ]
-        assert job.read().is_save_pending
-        trainer.execute(
-            "UPDATE Job SET status = 'running', info = 'Training', step = '7', save_now = '0' WHERE id = 'train-1'"
-        )
-        assert job.read() == RowState("running", "Training", 7, None, is_save_pending=False)
-
-
-def loss_log(path: Path, rows: list[tuple[int, float | None]]) -> Path:
-    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("CREATE TABLE steps (step INTEGER PRIMARY KEY, wall_time REAL NOT NULL)")
-        connection.execute("CREATE TABLE metrics (step INTEGER, key TEXT, value_real REAL, value_text TEXT)")
-        for step, loss in rows:
-            connection.execute("INSERT INTO steps VALUES (?, 0)", (step,))
-            connection.execute("INSERT INTO metrics VALUES (?, 'loss/loss', ?, NULL)", (step, loss))
-            connection.execute("INSERT INTO metrics VALUES (?, 'learning_rate', 0.5, NULL)", (step,))
-    return path
-
-
-def test_the_newest_loss_is_read_with_its_rate(tmp_path: Path) -> None:
-    assert newest_loss(loss_log(tmp_path / "a#b?.db", [(1, 0.5), (2, 0.25)])) == LossPoint(
-        2, 0.25, 0.5, has_diverged=False
-    )
-
-
-def test_a_loss_that_is_no_number_is_noticed(tmp_path: Path) -> None:
-    assert newest_loss(loss_log(tmp_path / "loss.db", [(1, None)])) == LossPoint(1, None, 0.5, has_diverged=True)
-
-
-def test_a_loss_log_that_is_not_there_or_empty_is_no_error(tmp_path: Path) -> None:
-    assert newest_loss(tmp_path / "loss.db") is None
-    (tmp_path / "empty.db").touch()
-    assert newest_loss(tmp_path / "empty.db") is None
-    assert newest_loss(loss_log(tmp_path / "new.db", [])) is None
+        assert (job.read().is_save_pending, job.read().is_sample_pending) == (True, False)
+        job.ask_to_sample()
+        assert (job.read().is_save_pending, job.read().is_sample_pending) == (True, True)
+        trainer.execute("UPDATE Job SET save_now = '0', sample_now = '0' WHERE id = 'train-1'")
+        trainer.execute("UPDATE Job SET status = 'running', info = 'Training', step = '7' WHERE id = 'train-1'")
+        assert job.read() == RowState("running", "Training", 7, None)

@@ -6,10 +6,14 @@ from collections import deque
 from pathlib import Path
 
 from jobs.events import Log, LogLevel
+from training.engines.aitoolkit.secrecy import without_secrets
 
 BAR_INTERVAL_SECONDS = 10.0
 _TAIL_LINES = 80
 _LINE_CHARACTERS = 2000
+# At its start the trainer prints its job file, indented, between these two. It is kept as a file of its own.
+_DUMP_BEGINS, _DUMP_ENDS = "{", "}"
+_DUMP_LINES = 500
 _READ_BYTES = 256 * 1024
 _ESCAPES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 # A bar ends at the bracket after its times. What follows on the same line is not part of it: a traceback is printed
@@ -27,6 +31,7 @@ class Console:
         self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
         self._pending = ""
         self._last_bar_at: float | None = None
+        self._dump_lines: int | None = None
         self._tail: deque[str] = deque(maxlen=_TAIL_LINES)
 
     @property
@@ -48,7 +53,7 @@ class Console:
         return self.feed(b"\n", now=now)
 
     def _read(self, segment: str, now: float) -> list[Log]:
-        text = _ESCAPES.sub("", segment[: 2 * _LINE_CHARACTERS]).rstrip()
+        text = without_secrets(_ESCAPES.sub("", segment[: 2 * _LINE_CHARACTERS])).rstrip()
         match = _BAR.fullmatch(text)
         if match is None:
             return self._line(text)
@@ -61,11 +66,21 @@ class Console:
         return [Log(message=text[:_LINE_CHARACTERS])]
 
     def _line(self, text: str) -> list[Log]:
-        if not text.strip() or _TIMINGS.fullmatch(text):
+        if not text.strip() or _TIMINGS.fullmatch(text) or self._is_dumped(text):
             return []
         line = text[:_LINE_CHARACTERS]
         self._tail.append(line)
         return [Log(message=line, level=_level(line))]
+
+    def _is_dumped(self, text: str) -> bool:
+        if self._dump_lines is None:
+            self._dump_lines = 0 if text == _DUMP_BEGINS else None
+            return text == _DUMP_BEGINS
+        self._dump_lines += 1
+        if text == _DUMP_ENDS or self._dump_lines >= _DUMP_LINES:
+            self._dump_lines = None
+        # An indent: what is printed in between by others is not part of it.
+        return text == _DUMP_ENDS or text.startswith(" ")
 
 
 class ConsoleFile:

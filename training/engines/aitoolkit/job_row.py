@@ -35,7 +35,8 @@ class RowState:
     info: str
     step: int
     iteration_speed: float | None
-    is_save_pending: bool
+    is_save_pending: bool = False
+    is_sample_pending: bool = False
 
 
 class JobRow:
@@ -56,13 +57,16 @@ class JobRow:
         self._connection.close()
 
     def read(self) -> RowState:
-        status, info, step, speed, save_now = self._connection.execute(
-            "SELECT status, info, step, speed_string, save_now FROM Job WHERE id = ?", (self._job_id,)
+        status, info, step, speed, save_now, sample_now = self._connection.execute(
+            "SELECT status, info, step, speed_string, save_now, sample_now FROM Job WHERE id = ?", (self._job_id,)
         ).fetchone()
-        return RowState(status, info, int(step), parse_speed(speed), bool(int(save_now)))
+        return RowState(status, info, int(step), parse_speed(speed), bool(int(save_now)), bool(int(sample_now)))
 
     def ask_to_save(self) -> None:
         self._connection.execute("UPDATE Job SET save_now = 1 WHERE id = ?", (self._job_id,))
+
+    def ask_to_sample(self) -> None:
+        self._connection.execute("UPDATE Job SET sample_now = 1 WHERE id = ?", (self._job_id,))
 
     def _create(self) -> None:
         # The trainer opens the file for every step; with a write-ahead log its writes never wait for our reads.

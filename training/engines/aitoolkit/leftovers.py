@@ -1,7 +1,8 @@
 """Trainers that outlived their worker, found by process number and start time or by the mark in their environment."""
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+import time
+from collections.abc import Iterator, Mapping
 
 import psutil
 
@@ -18,11 +19,8 @@ def stop_leftover(identity: Mapping[str, object]) -> bool:
 
     Only for the machine it ran on. A later attempt at the same job is spared.
     """
-    job, attempt = str(identity["job"]), int(str(identity["attempt"]))
-    groups = set(_marked_groups(job, attempt))
-    if _is_same_process(identity):
-        groups.add(int(str(identity["pid"])))
-    return _kill_all(groups)
+    is_gone = not _is_same_process(identity) or kill_group(int(str(identity["pid"])), seconds=_KILL_SECONDS)
+    return stop_attempts(str(identity["job"]), int(str(identity["attempt"]))) and is_gone
 
 
 def is_running(identity: Mapping[str, object]) -> bool:
@@ -32,14 +30,19 @@ def is_running(identity: Mapping[str, object]) -> bool:
     return any(_marked_groups(str(identity["job"]), int(str(identity["attempt"]))))
 
 
-def stop_earlier_attempts(job: str, attempt: int) -> bool:
-    """Kill trainers of this job that were started up to `attempt`: two in one folder would ruin each other's files."""
-    return _kill_all(set(_marked_groups(job, attempt)))
+def stop_attempts(job: str, up_to: int) -> bool:
+    """Kill whatever belongs to these attempts at a job, sessions of their own and all; return whether it is gone.
 
-
-def _kill_all(groups: Iterable[int]) -> bool:
-    outcomes = [kill_group(group, seconds=_KILL_SECONDS) for group in groups]
-    return all(outcomes)
+    Two trainers in one folder would ruin each other's files.
+    """
+    deadline = time.monotonic() + _KILL_SECONDS
+    # Looked for again until nothing is found: a process that is being killed may just have started another.
+    while groups := set(_marked_groups(job, up_to)):
+        for group in groups:
+            kill_group(group, seconds=max(0.0, deadline - time.monotonic()))
+        if time.monotonic() >= deadline:
+            return False
+    return True
 
 
 def _is_same_process(identity: Mapping[str, object]) -> bool:

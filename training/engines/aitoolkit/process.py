@@ -5,13 +5,16 @@ import ctypes
 import os
 import signal
 import subprocess
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 
 import psutil
 
 from jobs.errors import EngineFailed
+from training.engines.aitoolkit.failures import explain_os_error
 from training.engines.aitoolkit.limits import Limits
-from training.engines.aitoolkit.process_group import kill_group, start_time_of
+from training.engines.aitoolkit.process_group import has_members, kill_group, start_time_of
 from training.engines.aitoolkit.workspace import Workspace
 from training.engines.order import Installation, TrainingOrder
 
@@ -22,10 +25,13 @@ _PROGRAM = "run.py"
 _PR_SET_PDEATHSIG = 1
 # Looked up before any fork: between fork and exec the child of a threaded process may not even allocate memory safely.
 _PRCTL = getattr(ctypes.CDLL(None), "prctl", None)
+# The kernel ends a child that is tied to its parent when the *thread* that forked it ends. This one lives as long as
+# the process, whatever becomes of the thread that drives the run.
+_starter = ThreadPoolExecutor(max_workers=1, thread_name_prefix="trainer-start")
 
 
 class Trainer:
-    """A started trainer. Whoever holds it has to `stop` it, also after it ended by itself."""
+    """A started trainer. Whoever holds it has to `stop` it to the last step, also after it ended by itself."""
 
     def __init__(self, process: subprocess.Popen[bytes], identity: Identity) -> None:
         self._process = process
@@ -38,44 +44,62 @@ class Trainer:
         except subprocess.TimeoutExpired:
             return None
 
-    def stop(self, limits: Limits) -> None:
-        """End the trainer and whatever it started; return when nothing of it is left."""
+    def stop(self, limits: Limits) -> Iterator[str]:
+        """End the trainer and its group, and tell each step with the time it took."""
         # Only the main process is interrupted: its data loaders sit in the same group, and a loader that dies first
         # turns the orderly stop into an error.
-        self._ask(signal.SIGINT, limits.interrupt_seconds)
-        self._ask(signal.SIGTERM, limits.terminate_seconds)
-        kill_group(self._process.pid, reap=self._process.poll)
-        self._process.wait()
+        yield from self._ask(signal.SIGINT, limits.interrupt_seconds)
+        yield from self._ask(signal.SIGTERM, limits.terminate_seconds)
+        if has_members(self._process.pid):
+            began = time.monotonic()
+            is_gone = kill_group(self._process.pid, reap=self._process.poll, seconds=limits.kill_seconds)
+            yield _told("SIGKILL to its group", time.monotonic() - began, is_gone=is_gone)
+        self.wait(limits.kill_seconds)
 
-    def _ask(self, number: signal.Signals, seconds: float) -> None:
+    def _ask(self, number: signal.Signals, seconds: float) -> Iterator[str]:
         if self._process.poll() is None:
+            began = time.monotonic()
             self._process.send_signal(number)
-            self.wait(seconds)
+            is_gone = self.wait(seconds) is not None
+            yield _told(number.name, time.monotonic() - began, is_gone=is_gone)
+
+
+def _told(step: str, seconds: float, *, is_gone: bool) -> str:
+    return f"{step}: {'gone' if is_gone else 'still there'} after {seconds:.1f} s"
 
 
 def spawn(order: TrainingOrder, installation: Installation, workspace: Workspace) -> Trainer:
     """Raises EngineFailed, naming the setting, when the program or its interpreter cannot be started."""
     if not (installation.directory / _PROGRAM).is_file():
         raise EngineFailed(
-            f"ai-toolkit is not in {installation.directory}: set AI_TOOLKIT_DIR to the folder with run.py."
+            f"ai-toolkit is not in {installation.directory}: set AI_TOOLKIT_DIR to the folder with run.py.",
+            cause="installation",
         )
-    with workspace.console.open("wb") as console:
-        try:
-            process = subprocess.Popen(
-                [installation.python, _PROGRAM, str(workspace.job_file)],
-                cwd=installation.directory,
-                env=_environment(order, installation),
-                stdin=subprocess.DEVNULL,
-                stdout=console,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-                preexec_fn=_tie_to_parent(os.getpid()),
-            )
-        except OSError as exc:
-            raise EngineFailed(
-                f"The interpreter {installation.python} cannot be started ({exc.strerror}): check AI_TOOLKIT_PYTHON."
-            ) from exc
+    try:
+        process = _starter.submit(_start, order, installation, workspace).result()
+    except (OSError, subprocess.SubprocessError) as exc:
+        if isinstance(exc, OSError) and (disk_full := explain_os_error(exc)):
+            raise disk_full from exc
+        why = getattr(exc, "strerror", None) or exc
+        raise EngineFailed(
+            f"The interpreter {installation.python} cannot be started ({why}): check AI_TOOLKIT_PYTHON.",
+            cause="installation",
+        ) from exc
     return Trainer(process, _identify(process, order))
+
+
+def _start(order: TrainingOrder, installation: Installation, workspace: Workspace) -> subprocess.Popen[bytes]:
+    with workspace.console.open("wb") as console:
+        return subprocess.Popen(
+            [installation.python, _PROGRAM, str(workspace.job_file)],
+            cwd=installation.directory,
+            env=_environment(order, installation),
+            stdin=subprocess.DEVNULL,
+            stdout=console,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            preexec_fn=_tie_to_parent(os.getpid()),
+        )
 
 
 def _environment(order: TrainingOrder, installation: Installation) -> dict[str, str]:

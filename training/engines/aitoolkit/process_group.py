@@ -23,6 +23,7 @@ def kill_group(group: int, *, reap: Callable[[], object] | None = None, seconds:
     deadline = None if seconds is None else time.monotonic() + seconds
     while has_members(group):
         if deadline is not None and time.monotonic() >= deadline:
+            # Stuck in the kernel, as in a driver or on a dead network disk: no signal reaches it there.
             return False
         _signal_group(group)
         if reap is not None:

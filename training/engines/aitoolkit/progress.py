@@ -2,11 +2,14 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
-from jobs.events import Progress, Stage
+from jobs.events import Loss, Progress, Stage
+from training.engines.aitoolkit.eta import Eta, Plan
 from training.engines.aitoolkit.job_row import RowState
-from training.engines.aitoolkit.loss_log import LossPoint
 
+# An estimate that alone has changed is told so often: it counts down all the time.
+ETA_SECONDS = 2.0
 _STAGES: Sequence[tuple[str, Stage]] = (
     ("Starting", "initializing"),
     ("Loading dataset", "preparing_dataset"),
@@ -26,34 +29,51 @@ class ProgressReader:
     Steps never go back, though a trainer that stops sets its row to its last save.
     """
 
-    def __init__(self, *, total: int, start_step: int) -> None:
-        self._total = total
-        self._step = start_step
+    def __init__(self, plan: Plan) -> None:
+        self._total = plan.total
+        self._step = plan.start
         self._stage: Stage = "initializing"
+        self._has_exported = False
+        self._eta = Eta(plan)
         self._last: Progress | None = None
+        self._told_at = float("-inf")
 
     @property
     def step(self) -> int:
         return self._step
 
-    def read(self, row: RowState, loss: LossPoint | None) -> Progress | None:
-        """Return None when nothing changed."""
+    @property
+    def stage(self) -> Stage:
+        return self._stage
+
+    def read(self, row: RowState, loss: Loss | None, *, now: float) -> Progress | None:
+        """Return None when nothing changed. `now` is in seconds of a clock that does not go back."""
         if row.status in ("running", "completed"):
             self._step = max(self._step, min(row.step, self._total))
             self._stage = self._stage_of(row.info)
+            self._eta.note(self._stage, self._step, now=now)
         progress = self._progress(row, loss)
-        if progress == self._last:
+        if self._is_old(progress, now):
             return None
-        self._last = progress
+        self._last, self._told_at = progress, now
         return progress
+
+    def _is_old(self, progress: Progress, now: float) -> bool:
+        if self._last is None:
+            return False
+        is_only_later = replace(progress, eta_seconds=None) == replace(self._last, eta_seconds=None)
+        is_eta_due = progress.eta_seconds != self._last.eta_seconds and now - self._told_at >= ETA_SECONDS
+        return is_only_later and not is_eta_due
 
     def _stage_of(self, info: str) -> Stage:
         stage = next((stage for prefix, stage in _STAGES if info.startswith(prefix)), self._stage)
+        # After the last step the trainer says that it saves and, between that and the last samples, that it trains.
         is_final_save = stage == "saving_checkpoint" and self._step >= self._total
-        return "exporting" if is_final_save else stage
+        self._has_exported = self._has_exported or is_final_save
+        is_final = is_final_save or (stage == "training" and self._has_exported)
+        return "exporting" if is_final else stage
 
-    def _progress(self, row: RowState, loss: LossPoint | None) -> Progress:
-        speed = row.iteration_speed
+    def _progress(self, row: RowState, loss: Loss | None) -> Progress:
         return Progress(
             stage=self._stage,
             step=self._step,
@@ -61,8 +81,8 @@ class ProgressReader:
             message=self._message(row.info),
             loss=loss.loss if loss else None,
             learning_rate=loss.learning_rate if loss else None,
-            iteration_speed=speed,
-            eta_seconds=(self._total - self._step) / speed if speed else None,
+            iteration_speed=row.iteration_speed or self._eta.steps_per_second,
+            eta_seconds=self._eta.seconds_left(self._step, told_speed=row.iteration_speed),
         )
 
     def _message(self, info: str) -> str:

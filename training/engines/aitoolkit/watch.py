@@ -3,50 +3,60 @@
 import time
 from collections.abc import Iterator
 
-from jobs.errors import EngineFailed
-from jobs.events import Event, Log, Tick
+from jobs.events import Controls, Event, Log, Loss, Losses, Tick
 from training.engines.aitoolkit.console import ConsoleFile
-from training.engines.aitoolkit.job_row import JobRow, RowState
+from training.engines.aitoolkit.health import Health
+from training.engines.aitoolkit.job_row import JobRow
 from training.engines.aitoolkit.limits import Limits
-from training.engines.aitoolkit.loss_log import LossPoint, newest_loss
+from training.engines.aitoolkit.loss_log import LossLog
+from training.engines.aitoolkit.on_request import Requests
 from training.engines.aitoolkit.outputs import Outputs
 from training.engines.aitoolkit.progress import ProgressReader
 from training.engines.aitoolkit.workspace import Workspace
 
 
 class Watch:
-    def __init__(self, workspace: Workspace, row: JobRow, outputs: Outputs, progress: ProgressReader) -> None:
-        self._loss_log = workspace.loss_log
+    def __init__(
+        self, workspace: Workspace, row: JobRow, progress: ProgressReader, controls: Controls, *, health: Health
+    ) -> None:
+        """Made before the trainer starts, so that it can tell its files from those of earlier attempts."""
+        self._loss_log = LossLog(workspace.loss_log)
+        self._newest_loss: Loss | None = None
         self._row = row
-        self._outputs = outputs
+        self._outputs = Outputs(workspace)
+        self._requests = Requests(row, self._outputs)
+        self._controls = controls
         self._progress = progress
         self._console = ConsoleFile(workspace.console)
         self._start_step = progress.step
-        self._has_diverged = False
-        self._last_life: tuple[RowState, int] | None = None
-        self._alive_at = time.monotonic()
+        self._health = health
 
     @property
     def console_tail(self) -> list[str]:
         return self._console.tail
 
     @property
-    def has_unsaved_steps(self) -> bool:
+    def unsaved_steps(self) -> int:
+        """How many steps a stop would cost now."""
         saved = self._outputs.last_saved_step
-        return self._progress.step > (self._start_step if saved is None else saved)
+        return max(0, self._progress.step - (self._start_step if saved is None else saved))
 
     def look(self) -> Iterator[Event]:
         """Yield what is new, or a Tick."""
         is_quiet = True
-        for event in self._news(self._console.read(now=time.monotonic())):
+        for event in self._look():
             is_quiet = False
             yield event
         if is_quiet:
             yield Tick()
 
+    def _look(self) -> Iterator[Event]:
+        yield from self._requests.pass_on(self._controls)
+        yield from self._news(self._console.read(now=time.monotonic()), self._loss_log.read())
+
     def look_last(self) -> Iterator[Event]:
         """Yield the rest once the trainer has ended."""
-        yield from self._news(self._console.read_rest(now=time.monotonic()))
+        yield from self._news(self._console.read_rest(now=time.monotonic()), self._loss_log.read_rest())
 
     def ask_to_save(self) -> int:
         """Return the step that the next checkpoint has to reach."""
@@ -61,27 +71,27 @@ class Watch:
         return is_idle and saved is not None and saved >= step
 
     def refuse_stall(self, limits: Limits) -> None:
-        """Raises EngineFailed when the trainer neither printed nor moved on for too long."""
-        life = (self._row.read(), self._console.size_read)
-        if life != self._last_life:
-            self._last_life, self._alive_at = life, time.monotonic()
-        elif time.monotonic() - self._alive_at > limits.stall_seconds:
-            minutes = limits.stall_seconds / 60
-            raise EngineFailed(f"The trainer hung: no sign of life for {minutes:.0f} minutes.", is_retryable=True)
+        """Raises EngineFailed when the trainer neither printed nor moved on for too long, or began elsewhere."""
+        row, stage = self._row.read(), self._progress.stage
+        self._health.refuse_wrong_start(row, stage)
+        self._health.refuse_stall(row, self._console.size_read, stage=stage, limits=limits)
 
-    def _news(self, logs: list[Log]) -> Iterator[Event]:
+    def _news(self, logs: list[Log], points: list[Loss]) -> Iterator[Event]:
+        """`points` were read before the row: none of them then lies ahead of the step it is told with."""
         yield from logs
-        # The loss is read before the row: a point then never lies ahead of the step it is told with.
-        loss = newest_loss(self._loss_log)
-        progress = self._progress.read(self._row.read(), loss)
+        yield from self._health.listen(logs)
+        row = self._row.read()
+        progress = self._progress.read(row, self._note(points), now=time.monotonic())
+        if points:
+            # Before the checkpoints: a run that goes on from one of these has the curve up to there.
+            yield Losses(points=tuple(points))
         yield from self._outputs.new()
         if progress is not None:
             yield progress
-        yield from self._warn_of_divergence(loss)
+        yield from self._requests.done(row)
+        yield from self._health.measure(points)
 
-    def _warn_of_divergence(self, loss: LossPoint | None) -> Iterator[Log]:
-        if loss is None or not loss.has_diverged or self._has_diverged:
-            return
-        self._has_diverged = True
-        text = f"The loss is no number any more since step {loss.step}: the training diverged; lower the learning rate."
-        yield Log(message=text, level="WARNING", event="training.diverged")
+    def _note(self, points: list[Loss]) -> Loss | None:
+        if points:
+            self._newest_loss = points[-1]
+        return self._newest_loss
