@@ -23,6 +23,7 @@ PROJECT = Path(__file__).resolve().parents[2]
 DEADLINE_SECONDS = 20
 STEP_SECONDS = 0.02
 ENDLESS_STEPS = 5000
+OLD_RELEASE = "0.8.0"  # It takes any text as an id, and checks every choice.
 
 Graph = dict[str, dict[str, Any]]
 Message = dict[str, Any]
@@ -102,7 +103,8 @@ class Simulator:
     def __init__(self, folder: Path, *arguments: str, **environment: str) -> None:
         self.base, self.loras = folder / "comfyui", folder / "loras"
         self._arguments = arguments
-        self._environment = {"ISENGARD_SIMULATOR_STEP_SECONDS": str(STEP_SECONDS), **environment}
+        own = {"ISENGARD_SIMULATOR_STEP_SECONDS": str(STEP_SECONDS), "ISENGARD_SIMULATOR_COMFYUI": OLD_RELEASE}
+        self._environment = own | environment
         self._listeners: list[Listener] = []
         self.start()
 

@@ -135,8 +135,8 @@ def test_a_saved_picture_carries_its_graph_and_what_was_added(simulator: Simulat
 
 def test_model_folders_are_listed(simulator: Simulator) -> None:
     assert {"loras", "diffusion_models", "vae"} <= set(simulator.get("/models").json())
-    assert simulator.get("/models/vae").json() == ["ae.safetensors"]
-    assert simulator.get("/models/controlnet").json() == []
+    assert simulator.get("/models/upscale_models").json() == ["RealESRGAN_x4plus.pth"]
+    assert simulator.get("/models/gligen").json() == []
     assert simulator.get("/models/unet").status_code == 404
 
 

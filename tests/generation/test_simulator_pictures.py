@@ -166,7 +166,7 @@ def test_pictures_are_really_scaled(simulator: Simulator, node: dict[str, Any], 
 
 @pytest.fixture
 def with_extra_models(simulator: Simulator) -> Simulator:
-    """The models of the toggles that a fresh server does not support."""
+    """Models of the toggles under names of their own."""
     for place in ("upscale_models/x4.pth", "controlnet/canny.safetensors", "clip_vision/v.safetensors"):
         (simulator.base / "models" / place).write_bytes(lora_bytes())
     (simulator.base / "models" / "style_models" / "redux.safetensors").write_bytes(lora_bytes())

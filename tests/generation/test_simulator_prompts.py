@@ -3,7 +3,7 @@
 import pytest
 import requests
 
-from tests.generation.simulator_process import Simulator, flux_graph, wait_for
+from tests.generation.simulator_process import OLD_RELEASE, Simulator, flux_graph, wait_for
 
 pytest_plugins = ("tests.generation.simulator_fixtures",)
 
@@ -160,7 +160,7 @@ def test_wrong_methods_are_405_and_unknown_paths_404(simulator: Simulator) -> No
 
 def test_the_system_has_a_device_with_memory(simulator: Simulator) -> None:
     stats = simulator.get("/system_stats").json()
-    assert stats["system"]["comfyui_version"] == "0.7.0"
+    assert stats["system"]["comfyui_version"] == OLD_RELEASE
     (device,) = stats["devices"]
     assert device["name"] == "stand-in"
     assert 0 < device["vram_free"] < device["vram_total"]

@@ -10,6 +10,7 @@ from tests.generation.simulator_process import Graph, Simulator, copy_graph, flu
 
 pytest_plugins = ("tests.generation.simulator_fixtures",)
 
+VAES = ["ae.safetensors", "flux2-vae.safetensors", "qwen_image_vae.safetensors", "pixel_space"]
 Change = Callable[[Graph], object]
 
 
@@ -74,7 +75,7 @@ def test_an_input_error_is_filed_under_its_node(simulator: Simulator) -> None:
         "details": "",
         "extra_info": {},
     }
-    options = ["flux1-dev.safetensors", "flux1-schnell.safetensors"]
+    options = simulator.get("/models/diffusion_models").json()
     problem = {
         "type": "value_not_in_list",
         "message": "Value not in list",
@@ -101,7 +102,7 @@ def test_an_input_error_is_filed_under_its_node(simulator: Simulator) -> None:
             setting("3", vae_name="x"),
             "3",
             "value_not_in_list",
-            "vae_name: 'x' not in ['ae.safetensors', 'pixel_space']",
+            f"vae_name: 'x' not in {VAES}",
         ),
         (setting("7", width=8), "7", "value_smaller_than_min", "width"),
         (setting("7", width=100000), "7", "value_bigger_than_max", "width"),
@@ -163,7 +164,10 @@ def test_new_style_combos_are_spelled_differently(simulator: Simulator) -> None:
         "4": {"class_type": "SaveImage", "inputs": {"images": ["3", 0], "filename_prefix": "up"}},
     }
     (problem,) = refusal(simulator, graph)["node_errors"]["2"]["errors"]
-    assert problem["extra_info"]["input_config"] == ["COMBO", {"multiselect": False, "options": []}]
+    assert problem["extra_info"]["input_config"] == [
+        "COMBO",
+        {"multiselect": False, "options": ["RealESRGAN_x4plus.pth"]},
+    ]
 
 
 def test_a_missing_upload(simulator: Simulator) -> None:
@@ -225,15 +229,13 @@ def test_a_refusal_sends_nothing(simulator: Simulator) -> None:
     assert listener.hears_nothing(0.1)
 
 
-def test_every_node_of_a_flux_set_up_is_described(simulator: Simulator) -> None:
+def test_every_node_is_described(simulator: Simulator) -> None:
     nodes = simulator.get("/object_info").json()
-    assert len(nodes) == 37
-    assert nodes["UNETLoader"]["input"]["required"]["unet_name"] == [
-        ["flux1-dev.safetensors", "flux1-schnell.safetensors"]
-    ]
+    assert len(nodes) == 49
+    assert nodes["StyleModelLoader"]["input"]["required"]["style_model_name"] == [["flux1-redux-dev.safetensors"]]
     assert nodes["UpscaleModelLoader"]["input"]["required"]["model_name"] == [
         "COMBO",
-        {"multiselect": False, "options": []},
+        {"multiselect": False, "options": ["RealESRGAN_x4plus.pth"]},
     ]
     assert nodes["SaveImage"]["output_node"] is True
     assert simulator.get("/object_info/VAELoader").json() == {"VAELoader": nodes["VAELoader"]}

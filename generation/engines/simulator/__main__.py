@@ -10,11 +10,14 @@ from aiohttp import web
 
 from generation.engines.simulator.app import build_app
 from generation.engines.simulator.faults import FaultUnknown
+from generation.engines.simulator.release import VERSION_DEFAULT, Release
 from generation.engines.simulator.server import Options, Server
 
 STEP_SECONDS_VARIABLE = "ISENGARD_SIMULATOR_STEP_SECONDS"
 STEP_SECONDS_DEFAULT = 0.05
 FAULT_VARIABLE = "ISENGARD_SIMULATOR_FAULT"
+VERSION_VARIABLE = "ISENGARD_SIMULATOR_COMFYUI"
+ABSENT_VARIABLE = "ISENGARD_SIMULATOR_WITHOUT"
 PREVIEW_METHODS = ("none", "auto", "latent2rgb", "taesd")
 
 
@@ -28,7 +31,9 @@ def main() -> None:
         lora_directory=arguments.lora_directory,
         step_seconds=_step_seconds(),
         preview_method=arguments.preview_method,
-        faults=tuple(filter(None, os.environ.get(FAULT_VARIABLE, "").split(","))),
+        faults=_listed(FAULT_VARIABLE),
+        release=_release(),
+        absent=_listed(ABSENT_VARIABLE),
     )
     try:
         asyncio.run(_serve(options, arguments.listen, arguments.port))
@@ -44,6 +49,17 @@ def _parse_arguments() -> argparse.Namespace:
     parser.add_argument("--lora-directory", type=Path, help="searched for LoRAs instead of models/loras")
     parser.add_argument("--preview-method", choices=PREVIEW_METHODS, default=PREVIEW_METHODS[0])
     return parser.parse_args()
+
+
+def _listed(variable: str) -> tuple[str, ...]:
+    return tuple(filter(None, os.environ.get(variable, "").split(",")))
+
+
+def _release() -> Release:
+    try:
+        return Release(os.environ.get(VERSION_VARIABLE) or VERSION_DEFAULT)
+    except ValueError as exc:
+        raise SystemExit(f"{VERSION_VARIABLE} has to be a version such as {VERSION_DEFAULT}.") from exc
 
 
 def _step_seconds() -> float:

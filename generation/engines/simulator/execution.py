@@ -18,6 +18,7 @@ from generation.engines.simulator.node_context import NodeContext, Residency
 from generation.engines.simulator.node_schema import Node
 from generation.engines.simulator.nodes import CATALOGUE
 from generation.engines.simulator.prompt_queue import QueuedPrompt
+from generation.engines.simulator.release import Release
 from generation.engines.simulator.values import Result
 
 LITERALS = (str, int, float, bool, type(None))
@@ -30,6 +31,7 @@ class Workbench:
     folders: Folders
     faults: Faults
     step_seconds: float
+    release: Release
     cache: ResultCache = field(default_factory=ResultCache)
     residency: Residency = field(default_factory=Residency)
 
@@ -79,7 +81,8 @@ class Execution:
         cached = self._result(node_id)
         if cached is None:
             return self._execute(node_id)
-        self._keep_shown(node_id, cached)
+        if self._prompt.client_id is not None or self._bench.release.lists_cached_outputs_for_all:
+            self._keep_shown(node_id, cached)
         self._announcer.cached_node_visited(node_id, cached.shown)
         return True
 
@@ -104,7 +107,7 @@ class Execution:
 
     def _run_node(self, node_id: str, node: Node) -> Result:
         self._interruption.check()
-        if self._bench.faults.take("error"):
+        if self._bench.faults.take("error") or self._bench.faults.is_armed("broken"):
             raise NodeFailed("The stand-in was asked to fail.", reported_type="RuntimeError")
         inputs = {name: self._value(value) for name, value in known_inputs(self._prompt.graph[node_id]).items()}
         return node.run(self._context(node_id), inputs)
@@ -125,6 +128,7 @@ class Execution:
             residency=self._bench.residency,
             interruption=self._interruption,
             step_seconds=self._bench.step_seconds,
+            release=self._bench.release,
             graph=self._prompt.graph,
             extra_pnginfo=self._prompt.extra_data.get("extra_pnginfo"),
             report_step=report_step,

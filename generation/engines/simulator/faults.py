@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable, Sequence
 
 ONE_SHOT = frozenset({"lose-prompt", "oom", "error", "hang", "hang-deaf", "no-output-file", "crash"})
+STANDING = frozenset({"broken", "full-gpu"})
 IMMEDIATE = frozenset({"lose-queue", "deaf-sockets", "drop-sockets"})
 LASTING = frozenset({"slow-decode", "late-history", "late-reply"})
 COUNTED = frozenset({"http-500"})
@@ -14,7 +15,8 @@ class FaultUnknown(ValueError):
 
 
 class Faults:
-    """The faults that wait for their moment. One-shot ones fire once; those with seconds last until replaced."""
+    """The faults that wait for their moment. One-shot ones fire once; standing ones and those with seconds last
+    until replaced."""
 
     def __init__(self) -> None:
         self._armed: dict[str, float] = {}
@@ -40,6 +42,10 @@ class Faults:
         """Say whether one-shot `name` is armed, and disarm it."""
         with self._lock:
             return self._armed.pop(name, None) is not None
+
+    def is_armed(self, name: str) -> bool:
+        with self._lock:
+            return name in self._armed
 
     def count_down(self, name: str) -> bool:
         with self._lock:
@@ -69,7 +75,7 @@ def _parse(text: str) -> tuple[str, float]:
         return name, _number(text, argument)
     if name in COUNTED and argument.isdecimal() and int(argument) > 0:
         return name, int(argument)
-    if name in ONE_SHOT | IMMEDIATE and not colon:
+    if name in ONE_SHOT | STANDING | IMMEDIATE and not colon:
         return name, 1
     raise FaultUnknown(f"Unknown fault '{text}'. Known are {', '.join(_spellings())}.")
 
@@ -87,8 +93,8 @@ def _number(text: str, argument: str) -> float:
 def _spellings() -> list[str]:
     with_seconds = {f"{name}:SECONDS" for name in LASTING}
     with_count = {f"{name}:N" for name in COUNTED}
-    return sorted(ONE_SHOT | IMMEDIATE | with_seconds | with_count)
+    return sorted(ONE_SHOT | STANDING | IMMEDIATE | with_seconds | with_count)
 
 
 def _spell(name: str, argument: float) -> str:
-    return name if name in ONE_SHOT | IMMEDIATE else f"{name}:{argument:g}"
+    return name if name in ONE_SHOT | STANDING | IMMEDIATE else f"{name}:{argument:g}"

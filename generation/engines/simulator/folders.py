@@ -27,6 +27,8 @@ MODEL_FOLDERS = (
     "classifiers",
     "model_patches",
     "audio_encoders",
+    "ipadapter",
+    "ultralytics",
 )
 FILE_TYPES = ("input", "output", "temp")
 

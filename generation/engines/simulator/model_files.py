@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import re
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,23 +9,10 @@ from typing import Any
 
 from safetensors import SafetensorError
 
-from generation.engines.simulator.folders import Folders, write_atomically
+from generation.engines.simulator.lora_keys import matching_modules
 
-PLACEHOLDERS = {
-    "diffusion_models": ("flux1-dev.safetensors", "flux1-schnell.safetensors"),
-    "text_encoders": ("t5xxl_fp16.safetensors", "clip_l.safetensors"),
-    "vae": ("ae.safetensors",),
-}
 HEADER_MAX_BYTES = 100_000_000
 CHUNK_BYTES = 1 << 20
-
-# The names of FLUX's blocks as diffusers (PEFT) and as the original code (kohya) spell them.
-_PEFT_KEY = re.compile(
-    r"(?P<module>(transformer|diffusion_model|base_model\.model)\."
-    r"((single_)?transformer_blocks|(double|single)_blocks)\.\d+\..+)\.(lora_A|lora_B|lora_down|lora_up)\.weight"
-)
-_KOHYA_KEY = re.compile(r"(?P<module>lora_(unet|transformer)_(double|single)_.+)\.(lora_down|lora_up)\.weight")
-_SECOND_HALF = (".lora_B.weight", ".lora_up.weight")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +62,10 @@ def _data_bytes(tensors: dict[str, Any]) -> int:
         raise _broken("invalid tensor entry") from exc
 
 
-def lora_digest(path: Path) -> str | None:
-    """Return a digest of the weights, or None if no pair of keys belongs to FLUX: such a file changes nothing."""
+def lora_digest(path: Path, family: str) -> str | None:
+    """Return a digest of the weights, or None if no pair of keys belongs to the model: such a file changes nothing."""
     header = read_header(path)
-    modules = flux_modules(set(header.tensors))
-    if not modules:
+    if not matching_modules(set(header.tensors), family):
         return None
     digest = hashlib.blake2b(json.dumps(header.tensors, sort_keys=True).encode(), digest_size=32)
     with path.open("rb") as file:
@@ -88,32 +73,3 @@ def lora_digest(path: Path) -> str | None:
         while chunk := file.read(CHUNK_BYTES):
             digest.update(chunk)
     return digest.hexdigest()
-
-
-def flux_modules(keys: set[str]) -> set[str]:
-    """Return the FLUX modules for which both halves of a low-rank pair are among `keys`."""
-    halves: dict[str, set[bool]] = {}
-    for key in keys:
-        match = _PEFT_KEY.fullmatch(key) or _KOHYA_KEY.fullmatch(key)
-        if match:
-            halves.setdefault(match["module"], set()).add(key.endswith(_SECOND_HALF))
-    return {module for module, found in halves.items() if len(found) == 2}
-
-
-def create_placeholders(folders: Folders) -> None:
-    """Write the model files of a FLUX set-up where they are missing: real safetensors files of one weight each."""
-    for folder, names in PLACEHOLDERS.items():
-        present = folders.model_files(folder)
-        for name in names:
-            if name not in present:
-                write_atomically(folders.base / "models" / folder / name, _placeholder(name))
-
-
-def _placeholder(name: str) -> bytes:
-    header = json.dumps(
-        {
-            "__metadata__": {"format": "pt", "stand_in_for": name},
-            "weight": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]},
-        }
-    ).encode()
-    return struct.pack("<Q", len(header)) + header + bytes(4)

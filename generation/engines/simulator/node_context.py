@@ -8,6 +8,7 @@ from typing import Any
 from generation.engines.simulator.faults import Faults
 from generation.engines.simulator.folders import Folders
 from generation.engines.simulator.interruption import Interruption
+from generation.engines.simulator.release import Release
 from generation.engines.simulator.values import Model
 
 MODEL_LOAD_STEPS = 3
@@ -29,6 +30,7 @@ class NodeContext:
     residency: Residency
     interruption: Interruption
     step_seconds: float
+    release: Release
     graph: Mapping[str, Any]
     extra_pnginfo: Mapping[str, Any] | None
     report_step: Callable[[int, int, Callable[[], bytes]], None]

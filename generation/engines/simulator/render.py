@@ -15,6 +15,7 @@ FIELD_SIDE = 96  # Everything is painted this small and then enlarged: that is w
 COLOUR_GRID = 5
 BLOB_COUNT = 7
 PREVIEW_SIDE = 512
+FACE_PART = 0.4
 
 
 def paint(recipe: Recipe, index: int, source: Image.Image | None = None) -> Image.Image:
@@ -25,6 +26,19 @@ def paint(recipe: Recipe, index: int, source: Image.Image | None = None) -> Imag
         picture = Image.blend(fitted, picture, recipe.sigmas.denoise)
     draw_caption(picture, recipe, index)
     return picture
+
+
+def repaint_face(picture: Image.Image, recipe: Recipe) -> Image.Image:
+    """Paint a round part in the upper middle anew, where a portrait has its face."""
+    side = max(1, round(FACE_PART * min(picture.size)))
+    left, top = (picture.width - side) // 2, (picture.height - side) // 3
+    box = (left, top, left + side, top + side)
+    fresh = _field(recipe.digest(0)).resize((side, side), Image.Resampling.BICUBIC)
+    mask = Image.new("L", (side, side))
+    ImageDraw.Draw(mask).ellipse((0, 0, side - 1, side - 1), fill=round(255 * recipe.sigmas.denoise))
+    repainted = picture.copy()
+    repainted.paste(fresh, box, mask)
+    return repainted
 
 
 def paint_preview(recipe: Recipe, finished_fraction: float) -> bytes:

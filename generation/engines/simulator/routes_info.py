@@ -9,13 +9,12 @@ from aiohttp import web
 from generation.engines.simulator.faults import FaultUnknown
 from generation.engines.simulator.hub import FEATURES
 from generation.engines.simulator.node_schema import describe
-from generation.engines.simulator.nodes import CATALOGUE
 from generation.engines.simulator.replies import BodyUnreadable, internal_error, read_object
 from generation.engines.simulator.server import Server
 
-COMFYUI_VERSION = "0.7.0"
 VRAM_TOTAL_BYTES = 24 * 2**30
 VRAM_FREE_BYTES = 22 * 2**30
+MODEL_BYTES = 12 * 2**30
 
 
 class InfoRoutes:
@@ -37,20 +36,22 @@ class InfoRoutes:
         return web.json_response(FEATURES)
 
     async def show_nodes(self, _: web.Request) -> web.Response:
-        return self._describe(list(CATALOGUE))
+        return self._describe(list(self._server.inventory.nodes))
 
     async def show_node(self, request: web.Request) -> web.Response:
-        return self._describe([name for name in (request.match_info["name"],) if name in CATALOGUE])
+        name = request.match_info["name"]
+        return self._describe([name] if name in self._server.inventory.nodes else [])
 
     def _describe(self, names: list[str]) -> web.Response:
         try:
-            return web.json_response({name: describe(CATALOGUE[name], self._server.folders) for name in names})
+            nodes = self._server.inventory.nodes
+            return web.json_response({name: describe(nodes[name], self._server.folders) for name in names})
         except FileNotFoundError:
             # A model folder that was there is gone, on which the real server stumbles in the same way.
             return internal_error()
 
     async def show_system(self, _: web.Request) -> web.Response:
-        return web.json_response({"system": self._system(), "devices": [_device()]})
+        return web.json_response({"system": self._system(), "devices": [self._device()]})
 
     def _system(self) -> dict[str, Any]:
         page_bytes = os.sysconf("SC_PAGE_SIZE")
@@ -58,7 +59,7 @@ class InfoRoutes:
             "os": "linux",
             "ram_total": os.sysconf("SC_PHYS_PAGES") * page_bytes,
             "ram_free": os.sysconf("SC_AVPHYS_PAGES") * page_bytes,
-            "comfyui_version": COMFYUI_VERSION,
+            "comfyui_version": self._server.release.text,
             "required_frontend_version": None,
             "installed_templates_version": None,
             "required_templates_version": None,
@@ -66,6 +67,18 @@ class InfoRoutes:
             "pytorch_version": "stand-in",
             "embedded_python": False,
             "argv": self._server.arguments,
+        }
+
+    def _device(self) -> dict[str, Any]:
+        held_bytes = 0 if self._server.residency.model is None else MODEL_BYTES
+        return {
+            "name": "stand-in",
+            "type": "cuda",
+            "index": 0,
+            "vram_total": VRAM_TOTAL_BYTES,
+            "vram_free": VRAM_FREE_BYTES - held_bytes,
+            "torch_vram_total": held_bytes,
+            "torch_vram_free": 0,
         }
 
     async def show_faults(self, _: web.Request) -> web.Response:
@@ -86,15 +99,3 @@ def _texts(value: object) -> list[str]:
     if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
         raise BodyUnreadable
     return value
-
-
-def _device() -> dict[str, Any]:
-    return {
-        "name": "stand-in",
-        "type": "cuda",
-        "index": 0,
-        "vram_total": VRAM_TOTAL_BYTES,
-        "vram_free": VRAM_FREE_BYTES,
-        "torch_vram_total": 0,
-        "torch_vram_free": 0,
-    }

@@ -15,6 +15,13 @@ from generation.engines.simulator.server import Server
 from generation.engines.simulator.validation import validate
 
 NO_PROMPT = {"type": "no_prompt", "message": "No prompt provided", "details": "No prompt provided", "extra_info": {}}
+BAD_PROMPT_ID = {
+    "type": "invalid_prompt_id",
+    "message": "prompt_id must be a valid UUID",
+    "details": "prompt_id must be a UUID string in canonical lowercase hyphenated form; "
+    "omit it to let the server generate one",
+    "extra_info": {},
+}
 
 Handler = Callable[["PromptRoutes", web.Request], Awaitable[web.Response]]
 
@@ -61,10 +68,12 @@ class PromptRoutes:
         number = self._number(content)
         if "prompt" not in content:
             return _refusal(NO_PROMPT, {})
+        if self._server.release.wants_uuids and not _is_uuid(content.get("prompt_id")):
+            return _refusal(BAD_PROMPT_ID, {})
         verdict = self._validate(content)
         if verdict.error is not None:
             return _refusal(verdict.error, verdict.node_errors)
-        prompt = _queued_prompt(content, number, verdict.outputs)
+        prompt = _queued_prompt(content, number, verdict.outputs, is_id_free=not self._server.release.wants_uuids)
         if not self._server.faults.take("lose-prompt"):
             self._server.queue.put(prompt)
         await asyncio.sleep(self._server.faults.seconds("late-reply"))
@@ -82,7 +91,13 @@ class PromptRoutes:
 
     def _validate(self, content: dict[str, Any]) -> Any:
         try:
-            return validate(content["prompt"], self._server.folders, content.get("partial_execution_targets"))
+            return validate(
+                content["prompt"],
+                self._server.folders,
+                inventory=self._server.inventory,
+                release=self._server.release,
+                targets=content.get("partial_execution_targets"),
+            )
         except (TypeError, AttributeError) as exc:
             raise BodyUnreadable from exc
 
@@ -142,13 +157,15 @@ class PromptRoutes:
 
     async def list_jobs(self, request: web.Request) -> web.Response:
         try:
-            listing = Listing.from_query(request.query)
+            listing = Listing.from_query(request.query, self._server.release)
         except BadListing as exc:
             return web.json_response({"error": str(exc)}, status=400)
-        return web.json_response(list_jobs(self._server.queue, self._server.history, listing))
+        return web.json_response(list_jobs(self._server.queue, self._server.history, listing, self._server.release))
 
     async def show_job(self, request: web.Request) -> web.Response:
-        job = find_job(self._server.queue, self._server.history, request.match_info["prompt_id"])
+        job = find_job(
+            self._server.queue, self._server.history, request.match_info["prompt_id"], release=self._server.release
+        )
         if job is None:
             return web.json_response({"error": "Job not found"}, status=404)
         return web.json_response(job)
@@ -158,14 +175,24 @@ def _refusal(error: dict[str, Any], node_errors: dict[str, Any]) -> web.Response
     return web.json_response({"error": error, "node_errors": node_errors}, status=400)
 
 
-def _queued_prompt(content: dict[str, Any], number: float, outputs: list[str]) -> QueuedPrompt:
-    """The id is taken as given, and made text: 12345 becomes "12345", null becomes "None"."""
+def _is_uuid(given: object) -> bool:
+    """Null counts as none given."""
+    try:
+        return given is None or str(uuid.UUID(str(given))) == given
+    except ValueError:
+        return False
+
+
+def _queued_prompt(content: dict[str, Any], number: float, outputs: list[str], *, is_id_free: bool) -> QueuedPrompt:
+    """Where any id is taken, it is made text: 12345 becomes "12345", null becomes "None"."""
+    made = str(uuid.uuid4())
+    given = content.get("prompt_id", made)
     extra_data = dict(content.get("extra_data") or {})
     if "client_id" in content:
         extra_data["client_id"] = content["client_id"]
     return QueuedPrompt(
         number=number,
-        prompt_id=str(content.get("prompt_id", uuid.uuid4())),
+        prompt_id=str(given) if is_id_free else given or made,
         graph=content["prompt"],
         extra_data=extra_data,
         outputs=outputs,

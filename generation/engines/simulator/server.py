@@ -10,8 +10,10 @@ from generation.engines.simulator.faults import Faults
 from generation.engines.simulator.folders import Folders
 from generation.engines.simulator.history import History
 from generation.engines.simulator.hub import Hub
-from generation.engines.simulator.model_files import create_placeholders
+from generation.engines.simulator.inventory import Inventory
+from generation.engines.simulator.placeholders import create_placeholders
 from generation.engines.simulator.prompt_queue import PromptQueue
+from generation.engines.simulator.release import Release
 from generation.engines.simulator.worker import Worker
 
 
@@ -22,6 +24,8 @@ class Options:
     step_seconds: float
     preview_method: str
     faults: tuple[str, ...]
+    release: Release
+    absent: tuple[str, ...]
 
 
 class Server:
@@ -30,14 +34,19 @@ class Server:
     def __init__(self, options: Options) -> None:
         self.folders = Folders(options.base_directory, options.lora_directory)
         self.folders.create()
-        create_placeholders(self.folders)
+        self.release = options.release
+        self.inventory = Inventory(options.absent)
+        create_placeholders(self.folders, self.inventory)
         self.faults = Faults()
         self.faults.arm(options.faults)
         self.faults.carry_out_with(self._carry_out)
         self.history = History()
         self.queue = PromptQueue(lambda: self.hub.send_status())
         self.hub = Hub(asyncio.get_running_loop(), self.queue.remaining)
-        bench = Workbench(folders=self.folders, faults=self.faults, step_seconds=options.step_seconds)
+        bench = Workbench(
+            folders=self.folders, faults=self.faults, step_seconds=options.step_seconds, release=options.release
+        )
+        self.residency = bench.residency
         self.worker = Worker(
             bench,
             queue=self.queue,

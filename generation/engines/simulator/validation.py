@@ -6,8 +6,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from generation.engines.simulator.folders import Folders
+from generation.engines.simulator.inventory import Inventory
 from generation.engines.simulator.node_schema import Node
 from generation.engines.simulator.nodes import CATALOGUE
+from generation.engines.simulator.release import Release
 from generation.engines.simulator.validation_inputs import Problem, check_link_shape, check_literal, config_of, problem
 
 # What a malformed graph, or a model folder that went away, makes ComfyUI's own validation stumble over.
@@ -33,12 +35,19 @@ class GraphVerdict:
     node_errors: dict[str, Any] = field(default_factory=dict)
 
 
-def validate(graph: Any, folders: Folders, targets: Collection[str] | None = None) -> GraphVerdict:
+def validate(
+    graph: Any,
+    folders: Folders,
+    *,
+    inventory: Inventory,
+    release: Release,
+    targets: Collection[str] | None = None,
+) -> GraphVerdict:
     """Convert literals in `graph` to their declared types on the way.
 
     Raises TypeError or AttributeError for what is no graph at all: the real server answers 500 then.
     """
-    error = _unknown_class(graph)
+    error = _unknown_class(graph, inventory, release)
     if error is not None:
         return GraphVerdict(error=error)
     outputs = [
@@ -48,23 +57,38 @@ def validate(graph: Any, folders: Folders, targets: Collection[str] | None = Non
     ]
     if not outputs:
         return GraphVerdict(error=_error("prompt_no_outputs", "Prompt has no outputs", ""))
-    return _judge_outputs(graph, folders, outputs)
+    return _judge_outputs(_Judge(graph, folders, release), outputs)
 
 
-def _unknown_class(graph: Any) -> Problem | None:
+def _unknown_class(graph: Any, inventory: Inventory, release: Release) -> Problem | None:
     for node_id in graph:
         node = graph[node_id]
-        if "class_type" not in node:
-            message = "Cannot execute because a node is missing the class_type property."
-            return _error("invalid_prompt", message, f"Node ID '#{node_id}'")
-        if node["class_type"] not in CATALOGUE:
-            message = f"Cannot execute because node {node['class_type']} does not exist."
-            return _error("invalid_prompt", message, f"Node ID '#{node_id}'")
+        if "class_type" not in node or node["class_type"] not in inventory.nodes:
+            blame = _missing_node if release.names_missing_nodes else _missing_class
+            return blame(node_id, node)
     return None
 
 
-def _judge_outputs(graph: Mapping[str, Any], folders: Folders, outputs: list[str]) -> GraphVerdict:
-    judge = _Judge(graph, folders)
+def _missing_class(node_id: str, node: Mapping[str, Any]) -> Problem:
+    """As ComfyUI said it before 0.12."""
+    message = "Cannot execute because a node is missing the class_type property."
+    if "class_type" in node:
+        message = f"Cannot execute because node {node['class_type']} does not exist."
+    return _error("invalid_prompt", message, f"Node ID '#{node_id}'")
+
+
+def _missing_node(node_id: str, node: Mapping[str, Any]) -> Problem:
+    class_type = node.get("class_type")
+    title = node.get("_meta", {}).get("title", class_type)
+    message = f"Node '{title}' not found. The custom node may not be installed."
+    if class_type is None:
+        named = title or f"ID #{node_id}"
+        message = f"Node '{named}' has no class_type. The workflow may be corrupted or a custom node is missing."
+    told = {"node_id": node_id, "class_type": class_type, "node_title": title}
+    return _error("missing_node_type", message, f"Node ID '#{node_id}'") | {"extra_info": told}
+
+
+def _judge_outputs(judge: "_Judge", outputs: list[str]) -> GraphVerdict:
     good = [node_id for node_id in outputs if judge.accepts(node_id)]
     if good:
         return GraphVerdict(error=None, outputs=good, node_errors=judge.node_errors)
@@ -79,10 +103,11 @@ def _error(error_type: str, message: str, details: str) -> Problem:
 
 
 class _Judge:
-    def __init__(self, graph: Mapping[str, Any], folders: Folders) -> None:
+    def __init__(self, graph: Mapping[str, Any], folders: Folders, release: Release) -> None:
         self.node_errors: dict[str, Any] = {}
         self._graph = graph
         self._folders = folders
+        self._release = release
         self._verdicts: dict[str, Verdict] = {}
 
     def own_problems(self, node_id: str) -> list[Problem]:
@@ -137,7 +162,7 @@ class _Judge:
         elif isinstance(inputs[name], list):
             self._judge_link(node, name, inputs[name], verdict=verdict, path=path)
         else:
-            verdict.problems += check_literal(node, name, inputs, self._folders)
+            verdict.problems += check_literal(node, name, inputs, self._folders, release=self._release)
 
     def _judge_link(self, node: Node, name: str, value: list[Any], *, verdict: Verdict, path: tuple[str, ...]) -> None:
         verdict_of_shape = check_link_shape(node, name, value, self._graph)

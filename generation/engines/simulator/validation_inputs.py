@@ -6,6 +6,7 @@ from typing import Any
 from generation.engines.simulator.folders import Folders
 from generation.engines.simulator.node_schema import COMBO, InputSpec, Node, input_config
 from generation.engines.simulator.nodes import CATALOGUE
+from generation.engines.simulator.release import Release
 
 OPTIONS_SPELLED_OUT_MAX = 20
 
@@ -41,10 +42,14 @@ def check_link_shape(node: Node, name: str, value: list[Any], graph: Mapping[str
     )
 
 
-def check_literal(node: Node, name: str, inputs: dict[str, Any], folders: Folders) -> list[Problem]:
+def check_literal(
+    node: Node, name: str, inputs: dict[str, Any], folders: Folders, *, release: Release
+) -> list[Problem]:
     """Convert `inputs[name]` to its declared type. Raises OSError if a model folder has gone away."""
     spec = node.inputs[name]
     if spec.type == COMBO:
+        if node.is_new_style and not release.checks_new_choices:
+            return []
         return _check_choice(node, name, inputs[name], folders)
     convert = _CONVERSIONS.get(spec.type, _leave)
     info = {"input_name": name, "input_config": input_config(node, spec), "received_value": inputs[name]}

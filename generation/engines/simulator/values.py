@@ -8,18 +8,11 @@ from typing import Any
 from PIL.Image import Image
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, order=True)
 class AppliedLora:
     name: str
     digest: str
     strength: float
-
-
-@dataclass(frozen=True, slots=True)
-class Model:
-    file_name: str
-    loras: tuple[AppliedLora, ...] = ()
-    sampling: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,15 +26,31 @@ class LoadedFile:
 
     folder: str
     file_name: str
+    variant: str = ""
+    """What it was told to be: a union of ControlNets is told which of them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Influence:
-    """What a style model or a ControlNet adds to a conditioning: `digest` is of the picture that it looked at."""
+    """What a style model or a ControlNet adds to a conditioning, or an IP-Adapter to a model.
+
+    `digest` is of the picture that it looked at; `lack` is what the sampling will miss.
+    """
 
     model: str
     digest: str
     strengths: tuple[float | str, ...]
+    lack: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """`loras` are sorted: their weights are added up, in whatever order they come."""
+
+    file_name: str
+    loras: tuple[AppliedLora, ...] = ()
+    sampling: tuple[float, ...] = ()
+    adapters: tuple[Influence, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,5 +79,6 @@ class Worker:
     def _free(self, wanted: dict[str, bool]) -> None:
         if wanted.get("unload_models") or wanted.get("free_memory"):
             self._bench.residency.model = None
+            self._bench.faults.take("full-gpu")
         if wanted.get("free_memory"):
             self._bench.cache.clear()

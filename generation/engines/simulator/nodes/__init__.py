@@ -1,8 +1,10 @@
 """The node classes that this server knows, by name."""
 
 from generation.engines.simulator.node_schema import Node
-from generation.engines.simulator.nodes import conditioning, images, latents, loaders, sampling
+from generation.engines.simulator.nodes import conditioning, images, latents, loaders, packs, sampling, schedules
 
 CATALOGUE: dict[str, Node] = {
-    node.name: node for node in (*loaders.NODES, *conditioning.NODES, *latents.NODES, *sampling.NODES, *images.NODES)
+    node.name: node
+    for module in (loaders, conditioning, latents, schedules, sampling, images, packs)
+    for node in module.NODES
 }

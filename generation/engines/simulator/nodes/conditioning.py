@@ -5,8 +5,21 @@ from dataclasses import replace
 from typing import Any
 
 from generation.engines.simulator.node_context import NodeContext
-from generation.engines.simulator.node_schema import Node, choice, decimal, link, prompt_text
-from generation.engines.simulator.values import Conditioning, Influence, Result, digest_of_pictures
+from generation.engines.simulator.node_schema import InputSpec, Node, choice, decimal, link, prompt_text
+from generation.engines.simulator.values import (
+    Conditioning,
+    Influence,
+    LoadedFile,
+    Result,
+    digest_of_pictures,
+)
+
+UNION = "union"
+NO_VAE = "This Controlnet needs a VAE but none was provided."
+UNION_TYPES = (
+    *("auto", "openpose", "depth", "hed/pidi/scribble/ted", "canny/lineart/anime_lineart/mlsd", "normal", "segment"),
+    *("tile", "repaint"),
+)
 
 
 def _encode_text(_: NodeContext, inputs: Mapping[str, Any]) -> Result:
@@ -42,9 +55,15 @@ def _apply_control(_: NodeContext, inputs: Mapping[str, Any]) -> Result:
     positive, negative = inputs["positive"], inputs["negative"]
     if inputs["strength"] == 0:
         return Result((positive, negative))
-    strengths = (inputs["strength"], inputs["start_percent"], inputs["end_percent"])
-    influence = Influence(inputs["control_net"].file_name, digest_of_pictures(inputs["image"]), strengths)
+    control_net: LoadedFile = inputs["control_net"]
+    strengths = (control_net.variant, inputs["strength"], inputs["start_percent"], inputs["end_percent"])
+    lack = NO_VAE if UNION in control_net.file_name.lower() and "vae" not in inputs else ""
+    influence = Influence(control_net.file_name, digest_of_pictures(inputs["image"]), strengths, lack)
     return Result((_influenced(positive, influence), _influenced(negative, influence)))
+
+
+def _set_control_type(_: NodeContext, inputs: Mapping[str, Any]) -> Result:
+    return Result((replace(inputs["control_net"], variant=inputs["type"]),))
 
 
 def _influenced(conditioning: Conditioning, influence: Influence) -> Conditioning:
@@ -53,6 +72,21 @@ def _influenced(conditioning: Conditioning, influence: Influence) -> Conditionin
 
 _GUIDANCE = decimal(3.5, 0.0, 100.0, step=0.1)
 _PERCENT_STEP = 0.001
+_BOTH = ("CONDITIONING", "CONDITIONING")
+
+
+def _control_inputs(**more: InputSpec) -> dict[str, InputSpec]:
+    return {
+        "positive": link("CONDITIONING"),
+        "negative": link("CONDITIONING"),
+        "control_net": link("CONTROL_NET"),
+        **more,
+        "image": link("IMAGE"),
+        "strength": decimal(1.0, 0.0, 10.0, step=0.01),
+        "start_percent": decimal(0.0, 0.0, 1.0, step=_PERCENT_STEP),
+        "end_percent": decimal(1.0, 0.0, 1.0, step=_PERCENT_STEP),
+    }
+
 
 NODES = (
     Node(
@@ -115,17 +149,29 @@ NODES = (
         display_name="Apply ControlNet",
         category="conditioning/controlnet",
         run=_apply_control,
-        required={
-            "positive": link("CONDITIONING"),
-            "negative": link("CONDITIONING"),
-            "control_net": link("CONTROL_NET"),
-            "image": link("IMAGE"),
-            "strength": decimal(1.0, 0.0, 10.0, step=0.01),
-            "start_percent": decimal(0.0, 0.0, 1.0, step=_PERCENT_STEP),
-            "end_percent": decimal(1.0, 0.0, 1.0, step=_PERCENT_STEP),
-        },
+        required=_control_inputs(),
         optional={"vae": link("VAE")},
-        outputs=("CONDITIONING", "CONDITIONING"),
+        outputs=_BOTH,
         output_names=("positive", "negative"),
+    ),
+    Node(
+        name="ControlNetApplySD3",
+        display_name="Apply Controlnet with VAE",
+        category="conditioning/controlnet",
+        module="comfy_extras.nodes_sd3",
+        run=_apply_control,
+        required=_control_inputs(vae=link("VAE")),
+        outputs=_BOTH,
+        output_names=("positive", "negative"),
+        is_new_style=True,
+    ),
+    Node(
+        name="SetUnionControlNetType",
+        category="conditioning/controlnet",
+        module="comfy_extras.nodes_controlnet",
+        run=_set_control_type,
+        required={"control_net": link("CONTROL_NET"), "type": choice(*UNION_TYPES)},
+        outputs=("CONTROL_NET",),
+        is_new_style=True,
     ),
 )

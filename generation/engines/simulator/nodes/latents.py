@@ -78,6 +78,16 @@ NODES = (
         is_new_style=True,
     ),
     Node(
+        name="EmptyFlux2LatentImage",
+        display_name="Empty Flux 2 Latent",
+        category="latent",
+        module="comfy_extras.nodes_flux",
+        run=_empty_latent,
+        required={**image_size(1024, 16), "batch_size": _BATCH_SIZE},
+        outputs=("LATENT",),
+        is_new_style=True,
+    ),
+    Node(
         name="VAEEncode",
         display_name="VAE Encode",
         category="latent",

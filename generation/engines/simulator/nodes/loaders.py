@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from generation.engines.simulator.errors import NodeFailed
+from generation.engines.simulator.lora_keys import family_of
 from generation.engines.simulator.model_files import lora_digest, read_header
 from generation.engines.simulator.node_context import NodeContext
 from generation.engines.simulator.node_schema import Node, choice, decimal, file_in, link
@@ -13,8 +14,14 @@ from generation.engines.simulator.values import AppliedLora, Clip, LoadedFile, M
 
 PIXEL_SPACE = "pixel_space"
 SAFETENSORS_SUFFIXES = (".safetensors", ".sft")
-CLIP_TYPES = ("stable_diffusion", "sd3", "pixart", "lumina2", "wan", "hidream", "chroma", "qwen_image", "flux2")
-DUAL_CLIP_TYPES = ("sdxl", "sd3", "flux", "hunyuan_video", "hidream", "hunyuan_image")
+CLIP_TYPES = (
+    *("stable_diffusion", "stable_cascade", "sd3", "stable_audio", "mochi", "ltxv", "pixart", "cosmos", "lumina2"),
+    *("wan", "hidream", "chroma", "ace", "omnigen2", "qwen_image", "hunyuan_image", "flux2", "ovis"),
+)
+DUAL_CLIP_TYPES = (
+    *("sdxl", "sd3", "flux", "hunyuan_video", "hidream", "hunyuan_image", "hunyuan_video_15", "kandinsky5"),
+    *("kandinsky5_image", "newbie"),
+)
 
 
 def _open(context: NodeContext, folder: str, name: str) -> Path:
@@ -52,7 +59,7 @@ def _load_vae(context: NodeContext, inputs: Mapping[str, Any]) -> Result:
     return Result((LoadedFile("vae", inputs["vae_name"]),))
 
 
-def _load_file(folder: str, input_name: str) -> Callable[[NodeContext, Mapping[str, Any]], Result]:
+def load_file(folder: str, input_name: str) -> Callable[[NodeContext, Mapping[str, Any]], Result]:
     def load(context: NodeContext, inputs: Mapping[str, Any]) -> Result:
         _open(context, folder, inputs[input_name])
         return Result((LoadedFile(folder, inputs[input_name]),))
@@ -69,10 +76,10 @@ def _with_lora(context: NodeContext, inputs: Mapping[str, Any]) -> Model:
     path = context.folders.model_path("loras", name)
     if not name.endswith(SAFETENSORS_SUFFIXES):
         raise NodeFailed(f"The stand-in reads only safetensors files, not '{name}'.", reported_type="RuntimeError")
-    digest = lora_digest(path)
+    digest = lora_digest(path, family_of(model.file_name))
     if digest is None or strength == 0:
         return model
-    return replace(model, loras=(*model.loras, AppliedLora(name, digest, strength)))
+    return replace(model, loras=tuple(sorted((*model.loras, AppliedLora(name, digest, strength)))))
 
 
 def _apply_lora_to_model(context: NodeContext, inputs: Mapping[str, Any]) -> Result:
@@ -161,7 +168,7 @@ NODES = (
         display_name="Load Upscale Model",
         category="loaders",
         module="comfy_extras.nodes_upscale_model",
-        run=_load_file("upscale_models", "model_name"),
+        run=load_file("upscale_models", "model_name"),
         required={"model_name": file_in("upscale_models")},
         outputs=("UPSCALE_MODEL",),
         is_new_style=True,
@@ -170,7 +177,7 @@ NODES = (
         name="CLIPVisionLoader",
         display_name="Load CLIP Vision",
         category="loaders",
-        run=_load_file("clip_vision", "clip_name"),
+        run=load_file("clip_vision", "clip_name"),
         required={"clip_name": file_in("clip_vision")},
         outputs=("CLIP_VISION",),
     ),
@@ -178,7 +185,7 @@ NODES = (
         name="StyleModelLoader",
         display_name="Load Style Model",
         category="loaders",
-        run=_load_file("style_models", "style_model_name"),
+        run=load_file("style_models", "style_model_name"),
         required={"style_model_name": file_in("style_models")},
         outputs=("STYLE_MODEL",),
     ),
@@ -186,7 +193,7 @@ NODES = (
         name="ControlNetLoader",
         display_name="Load ControlNet Model",
         category="loaders",
-        run=_load_file("controlnet", "control_net_name"),
+        run=load_file("controlnet", "control_net_name"),
         required={"control_net_name": file_in("controlnet")},
         outputs=("CONTROL_NET",),
     ),

@@ -2,16 +2,18 @@
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from generation.engines.simulator.errors import NodeFailed
+from generation.engines.simulator.lora_keys import family_of
 from generation.engines.simulator.node_context import NodeContext
-from generation.engines.simulator.node_schema import Node, choice, decimal, integer, link, seed
-from generation.engines.simulator.nodes.latents import image_size, pictures_of
+from generation.engines.simulator.node_schema import Node, choice, decimal, link, seed
+from generation.engines.simulator.nodes.latents import pictures_of
 from generation.engines.simulator.nodes.sampler_names import SAMPLERS, SCHEDULERS
+from generation.engines.simulator.nodes.schedules import CUSTOM, DENOISE, STEPS, schedule
 from generation.engines.simulator.render import paint_preview
 from generation.engines.simulator.values import (
     Conditioning,
@@ -24,6 +26,7 @@ from generation.engines.simulator.values import (
 )
 
 CRASH_EXIT_CODE = 1
+WRONG_SHAPES = "mat1 and mat2 shapes cannot be multiplied (512x2560 and 7680x3072)"
 OUT_OF_MEMORY = (
     "CUDA out of memory. Tried to allocate 2.25 GiB. GPU 0 has a total capacity of 23.99 GiB, 1.04 GiB are free.\n"
     "This error means you ran out of memory on your GPU.\n\nTIPS: If the workflow worked before you might have "
@@ -31,13 +34,14 @@ OUT_OF_MEMORY = (
 )
 
 
-def _sample(
+def sample(
     context: NodeContext, *, guider: Guider, seed_value: int, sampler: str, sigmas: Sigmas, latent: Latent
 ) -> Latent:
-    if context.faults.take("oom"):
+    if context.faults.take("oom") or context.faults.is_armed("full-gpu"):
         context.residency.model = None
         raise NodeFailed(OUT_OF_MEMORY, reported_type="torch.OutOfMemoryError")
     context.load(guider.model)
+    _check_what_it_needs(context, guider)
     sources = () if sigmas.denoise >= 1 else pictures_of(latent)
     recipe = Recipe(
         model=guider.model,
@@ -53,6 +57,15 @@ def _sample(
     )
     _step_through(context, recipe)
     return replace(latent, pictures=sources, recipe=recipe) if sigmas.steps else latent
+
+
+def _check_what_it_needs(context: NodeContext, guider: Guider) -> None:
+    """What validation lets through, and only the model itself stumbles over."""
+    if family_of(guider.model.file_name) == "flux2" and not context.release.knows_klein:
+        raise NodeFailed(WRONG_SHAPES, reported_type="RuntimeError")
+    for influence in guider.positive.influences:
+        if influence.lack:
+            raise NodeFailed(influence.lack, reported_type="ValueError")
 
 
 def _effective_negative(guider: Guider) -> Conditioning | None:
@@ -81,7 +94,7 @@ def _stumble(context: NodeContext) -> None:
 
 
 def _sample_custom(context: NodeContext, inputs: Mapping[str, Any]) -> Result:
-    latent = _sample(
+    latent = sample(
         context,
         guider=inputs["guider"],
         seed_value=inputs["noise"],
@@ -93,87 +106,29 @@ def _sample_custom(context: NodeContext, inputs: Mapping[str, Any]) -> Result:
 
 
 def _sample_classic(context: NodeContext, inputs: Mapping[str, Any]) -> Result:
-    latent = _sample(
+    latent = sample(
         context,
         guider=Guider(inputs["model"], inputs["positive"], inputs["negative"], inputs["cfg"]),
         seed_value=inputs["seed"],
         sampler=inputs["sampler_name"],
-        sigmas=_schedule(inputs),
+        sigmas=schedule(inputs),
         latent=inputs["latent_image"],
     )
     return Result((latent,))
-
-
-def _schedule(inputs: Mapping[str, Any]) -> Sigmas:
-    """Without any denoising there are no steps, and the latent comes out as it went in."""
-    steps = inputs["steps"] if inputs["denoise"] > 0 else 0
-    return Sigmas(inputs["scheduler"], steps, inputs["denoise"])
-
-
-def _set_flux_sampling(_: NodeContext, inputs: Mapping[str, Any]) -> Result:
-    sampling = tuple(float(inputs[name]) for name in ("max_shift", "base_shift", "width", "height"))
-    return Result((replace(inputs["model"], sampling=sampling),))
 
 
 def _guide_with_cfg(_: NodeContext, inputs: Mapping[str, Any]) -> Result:
     return Result((Guider(inputs["model"], inputs["positive"], inputs["negative"], inputs["cfg"]),))
 
 
-def _pass_on(name: str) -> Callable[[NodeContext, Mapping[str, Any]], Result]:
-    return lambda _, inputs: Result((inputs[name],))
-
-
 _CFG = decimal(8.0, 0.0, 100.0, step=0.1, round=0.01)
-_DENOISE = decimal(1.0, 0.0, 1.0, step=0.01)
-_STEPS = integer(20, 1, 10000)
-_CUSTOM = "comfy_extras.nodes_custom_sampler"
 
 
 NODES = (
     Node(
-        name="ModelSamplingFlux",
-        category="advanced/model",
-        module="comfy_extras.nodes_model_advanced",
-        run=_set_flux_sampling,
-        required={
-            "model": link("MODEL"),
-            "max_shift": decimal(1.15, 0.0, 100.0, step=0.01),
-            "base_shift": decimal(0.5, 0.0, 100.0, step=0.01),
-            **image_size(1024, 8),
-        },
-        outputs=("MODEL",),
-    ),
-    Node(
-        name="RandomNoise",
-        category="sampling/custom_sampling/noise",
-        module=_CUSTOM,
-        run=_pass_on("noise_seed"),
-        required={"noise_seed": seed()},
-        outputs=("NOISE",),
-        is_new_style=True,
-    ),
-    Node(
-        name="KSamplerSelect",
-        category="sampling/custom_sampling/samplers",
-        module=_CUSTOM,
-        run=_pass_on("sampler_name"),
-        required={"sampler_name": choice(*SAMPLERS)},
-        outputs=("SAMPLER",),
-        is_new_style=True,
-    ),
-    Node(
-        name="BasicScheduler",
-        category="sampling/custom_sampling/schedulers",
-        module=_CUSTOM,
-        run=lambda _, inputs: Result((_schedule(inputs),)),
-        required={"model": link("MODEL"), "scheduler": choice(*SCHEDULERS), "steps": _STEPS, "denoise": _DENOISE},
-        outputs=("SIGMAS",),
-        is_new_style=True,
-    ),
-    Node(
         name="BasicGuider",
         category="sampling/custom_sampling/guiders",
-        module=_CUSTOM,
+        module=CUSTOM,
         run=lambda _, inputs: Result((Guider(inputs["model"], inputs["conditioning"]),)),
         required={"model": link("MODEL"), "conditioning": link("CONDITIONING")},
         outputs=("GUIDER",),
@@ -182,7 +137,7 @@ NODES = (
     Node(
         name="CFGGuider",
         category="sampling/custom_sampling/guiders",
-        module=_CUSTOM,
+        module=CUSTOM,
         run=_guide_with_cfg,
         required={
             "model": link("MODEL"),
@@ -196,7 +151,7 @@ NODES = (
     Node(
         name="SamplerCustomAdvanced",
         category="sampling/custom_sampling",
-        module=_CUSTOM,
+        module=CUSTOM,
         run=_sample_custom,
         required={
             "noise": link("NOISE"),
@@ -216,14 +171,14 @@ NODES = (
         required={
             "model": link("MODEL"),
             "seed": seed(),
-            "steps": _STEPS,
+            "steps": STEPS,
             "cfg": _CFG,
             "sampler_name": choice(*SAMPLERS),
             "scheduler": choice(*SCHEDULERS),
             "positive": link("CONDITIONING"),
             "negative": link("CONDITIONING"),
             "latent_image": link("LATENT"),
-            "denoise": _DENOISE,
+            "denoise": DENOISE,
         },
         outputs=("LATENT",),
     ),
