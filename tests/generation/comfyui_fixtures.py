@@ -1,7 +1,9 @@
 """A ComfyUI-compatible stand-in as a real process, and short ways to run an order against it."""
 
 import os
+import shutil
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -15,6 +17,7 @@ from pathlib import Path
 import requests
 
 from generation.engines.comfyui import Limits, generate
+from generation.engines.comfyui.prompt_ids import PromptTag, prompt_id_of
 from generation.engines.order import GenerationOrder, LoraFile
 from generation.params import GenerationParams
 from jobs.events import Artifact, Controls, Event, Log, Progress
@@ -23,7 +26,14 @@ PROJECT = Path(__file__).resolve().parents[2]
 START_SECONDS = 15
 DEADLINE_SECONDS = 20
 STEP_SECONDS = 0.02
-QUICK = Limits(poll_seconds=0.3, hinted_poll_seconds=0.05, absent_seconds=0.3, preview_seconds=0.1)
+QUICK = Limits(
+    poll_seconds=0.3,
+    hinted_poll_seconds=0.05,
+    absent_seconds=0.3,
+    lora_seconds=0.5,
+    settle_seconds=0.2,
+    preview_seconds=0.1,
+)
 
 
 def free_port() -> int:
@@ -38,6 +48,11 @@ def wait_until(is_so: Callable[[], bool], what: str, seconds: float = DEADLINE_S
     while not is_so():
         assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
         time.sleep(0.02)
+
+
+def prompt_id(job_id: str, image: int, repeat: int = 0) -> str:
+    """The name on the server of an image of a job's first attempt."""
+    return prompt_id_of(PromptTag(job=job_id, attempt=1, image=image), repeat=repeat)
 
 
 class StandIn:
@@ -69,6 +84,16 @@ class StandIn:
 
     def remove_model(self, name: str) -> None:
         (self._base / "models" / name).unlink()
+
+    def add_model(self, name: str) -> None:
+        path = self._base / "models" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # The smallest safetensors file: no tensors at all.
+        path.write_bytes(struct.pack("<Q", 2) + b"{}")
+
+    def forget_uploads(self) -> None:
+        shutil.rmtree(self._base / "input")
+        (self._base / "input").mkdir()
 
     def arm(self, *faults: str) -> None:
         requests.post(f"{self.url}/simulator/faults", json={"faults": faults}, timeout=5).raise_for_status()

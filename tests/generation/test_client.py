@@ -2,26 +2,38 @@
 
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
+from uuid import NAMESPACE_URL, uuid5
 
 import pytest
+from PIL import Image
 
 from generation.engines.comfyui import is_ready, probe
-from generation.engines.comfyui.answers import ExecutionError, OutputFile, PromptAnswer
+from generation.engines.comfyui.answers import OutputFile, PromptAnswer
 from generation.engines.comfyui.client import Client
 from generation.engines.comfyui.errors import OutputMissing, ServerAway
-from generation.engines.comfyui.failures import explain_failure, is_out_of_memory
-from generation.engines.comfyui.graph import MODEL, build_graph
 from generation.engines.comfyui.nodes import Graph, lora_loader, save_image
+from generation.engines.comfyui.prompt_ids import PromptTag
 from generation.engines.comfyui.refusals import explain_refusal
 from generation.engines.comfyui.truth import PromptState, look
+from generation.engines.comfyui.workflow import SAVE, build_graph
+from generation.engines.comfyui.workflow.request import MODEL
 from generation.engines.order import LoraFile
 from generation.params import GenerationParams
 from jobs.errors import EngineFailed
-from tests.generation.comfyui_fixtures import StandIn, answering_server, free_port, running_stand_in, wait_until
+from tests.generation.comfyui_fixtures import (
+    StandIn,
+    answering_server,
+    free_port,
+    running_stand_in,
+    wait_until,
+)
+from tests.generation.network_fixtures import proxy_to
 
+TAG = PromptTag(job="gen-1", attempt=1, image=0)
 Answering = Callable[[int, str], str]
 """Starts a server that gives one status and text to everything, and returns its address."""
 
@@ -49,15 +61,20 @@ def _graph(**asked: object) -> Graph:
     return build_graph(GenerationParams.model_validate(wanted), (), seed=1, prefix="client/test")
 
 
-def _submit(client: Client, graph: Graph, prompt_id: str = "prompt-1") -> None:
-    client.submit(graph, prompt_id=prompt_id, client_id="client-1")
+def _id(name: str) -> str:
+    return str(uuid5(NAMESPACE_URL, name))
+
+
+def _submit(client: Client, graph: Graph, name: str = "prompt-1") -> None:
+    client.submit(graph, prompt_id=_id(name), client_id="client-1", tag=TAG)
 
 
 @pytest.mark.parametrize("variant", ["flux-dev", "flux-schnell"])
 def test_the_graph_of_each_model_is_accepted_and_done(client: Client, variant: str) -> None:
     _submit(client, _graph(model_variant=variant), f"prompt-{variant}")
-    wait_until(lambda: client.history(f"prompt-{variant}") is not None, "the prompt is done")
-    verdict = look(client, [f"prompt-{variant}"])[f"prompt-{variant}"]
+    prompt_id = _id(f"prompt-{variant}")
+    wait_until(lambda: client.history(prompt_id) is not None, "the prompt is done")
+    verdict = look(client, {prompt_id: {SAVE}}).verdicts[prompt_id]
     assert verdict.state is PromptState.DONE
     assert [file.subfolder for file in verdict.files] == ["client"]
 
@@ -90,7 +107,7 @@ def test_a_missing_model_is_named_with_its_folder(client: Client) -> None:
 def test_a_node_that_the_server_does_not_know_is_named(client: Client) -> None:
     graph = _graph()
     graph["10"]["class_type"] = "ModelSamplingFlux9"
-    with pytest.raises(EngineFailed, match="ModelSamplingFlux9 does not exist"):
+    with pytest.raises(EngineFailed, match="ModelSamplingFlux9"):
         _submit(client, graph)
 
 
@@ -108,8 +125,8 @@ def test_a_graph_of_which_only_a_part_is_accepted_counts_as_refused(client: Clie
     graph["92"] = save_image(("91", 0), "client/other")
     with pytest.raises(EngineFailed, match="LoadImage"):
         _submit(client, graph, "prompt-half")
-    client.delete_pending(["prompt-half"])
-    client.interrupt("prompt-half")
+    client.delete_pending([_id("prompt-half")])
+    client.interrupt(_id("prompt-half"))
 
 
 def test_a_lora_folder_that_was_deleted_is_said_to_be_that() -> None:
@@ -122,26 +139,6 @@ def test_a_lora_folder_that_was_deleted_is_said_to_be_that() -> None:
 
 def test_a_refusal_without_a_reason_is_still_a_sentence() -> None:
     assert explain_refusal(PromptAnswer.model_validate({"node_errors": []})).endswith("it did not say why.")
-
-
-def test_a_failure_names_no_folders_of_the_server() -> None:
-    error = ExecutionError(
-        node_type="VAELoader", exception_message="cannot read /srv/secret/models/vae/ae.safetensors\nmore\n"
-    )
-    assert explain_failure(error) == "ComfyUI failed in VAELoader: cannot read ae.safetensors"
-
-
-@pytest.mark.parametrize(
-    ("kind", "message", "is_memory"),
-    [
-        ("torch.OutOfMemoryError", "Allocation on device", True),
-        ("RuntimeError", "CUDA out of memory. Tried to allocate 2 GiB", True),
-        ("RuntimeError", "shapes do not match", False),
-    ],
-)
-def test_a_full_gpu_is_told_from_other_failures(kind: str, message: str, *, is_memory: bool) -> None:
-    error = ExecutionError(exception_type=kind, exception_message=message)
-    assert is_out_of_memory(error) == is_memory
 
 
 def test_a_server_that_does_not_run_refuses() -> None:
@@ -161,6 +158,88 @@ def test_a_server_that_does_not_answer_is_given_up_in_bounded_time() -> None:
     assert not away.value.is_refused
 
 
+def _drip(connection: socket.socket) -> None:
+    """Promise a kilobyte and send it byte by byte."""
+    with connection, suppress(OSError):
+        connection.recv(65536)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
+        for _ in range(1000):
+            connection.sendall(b" ")
+            time.sleep(0.05)
+
+
+def test_a_server_that_answers_byte_by_byte_is_given_up_in_bounded_time() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=lambda: _drip(listener.accept()[0]), daemon=True).start()
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        began = time.monotonic()
+        with closing(Client(url, read_seconds=0.5)) as client, pytest.raises(ServerAway, match="too slowly"):
+            client.queue()
+    assert time.monotonic() - began < 3
+
+
+def test_an_answer_that_ends_too_early_counts_as_none() -> None:
+    def cut(connection: socket.socket) -> None:
+        with connection:
+            connection.recv(65536)
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n{}")
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=lambda: cut(listener.accept()[0]), daemon=True).start()
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        with closing(Client(url)) as client, pytest.raises(ServerAway, match="cannot be reached"):
+            client.queue()
+
+
+def test_one_connection_serves_many_calls(server: StandIn) -> None:
+    with proxy_to(server.port) as proxy, closing(Client(proxy.url)) as client:
+        for _ in range(5):
+            client.queue()
+            client.delete_pending(["nobody"])
+        assert proxy.connections == 1
+
+
+def test_name_and_password_of_the_address_are_used_and_never_told() -> None:
+    asked: list[bytes] = []
+
+    def refuse(connection: socket.socket) -> None:
+        with connection:
+            asked.append(connection.recv(65536))
+            connection.sendall(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n")
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=lambda: refuse(listener.accept()[0]), daemon=True).start()
+        port = listener.getsockname()[1]
+        url = f"http://ann:sesame@127.0.0.1:{port}#gpu=1"
+        with closing(Client(url)) as client, pytest.raises(ServerAway) as away:
+            client.queue()
+    assert b"Authorization: Basic YW5uOnNlc2FtZQ==" in asked[0]
+    assert str(away.value) == f"The ComfyUI server 127.0.0.1:{port} answered with status 401."
+
+
+def test_a_picture_is_uploaded_once_and_named_as_the_server_names_it(
+    server: StandIn, client: Client, tmp_path: Path
+) -> None:
+    picture = tmp_path / "input-1.png"
+    Image.new("RGB", (8, 8), "red").save(picture)
+    names = [client.upload_image(picture, "isengard") for _ in range(2)]
+    Image.new("RGB", (8, 8), "blue").save(picture)
+    names.append(client.upload_image(picture, "isengard"))
+    assert names == ["isengard/input-1.png", "isengard/input-1.png", "isengard/input-1 (1).png"]
+
+
+@pytest.mark.parametrize(
+    ("status", "error"), [(413, EngineFailed), (400, ServerAway), (500, ServerAway), (200, ServerAway)]
+)
+def test_an_upload_that_is_not_taken_is_an_error(
+    answering: Answering, tmp_path: Path, status: int, error: type[EngineFailed]
+) -> None:
+    picture = tmp_path / "a.png"
+    picture.write_bytes(b"x")
+    with closing(Client(answering(status, "<html>"))) as client, pytest.raises(error):
+        client.upload_image(picture, "isengard")
+
+
 @pytest.mark.parametrize(
     ("status", "text"),
     [(500, "500 Internal Server Error"), (404, "404"), (200, "<html>"), (200, "[]"), (200, '{"queue_running": 1}')],
@@ -177,7 +256,7 @@ def test_a_file_that_is_gone_is_told_from_a_server_that_is_gone(client: Client, 
 
 
 def test_an_unknown_prompt_is_absent(client: Client) -> None:
-    assert look(client, ["nobody"])["nobody"].state is PromptState.ABSENT
+    assert look(client, {"nobody": {SAVE}}).verdicts["nobody"].state is PromptState.ABSENT
 
 
 def test_a_server_that_answers_is_ready(server: StandIn) -> None:
@@ -198,17 +277,8 @@ def test_a_whole_server_can_make_images_with_every_model(server: StandIn) -> Non
     (server.loras / "char-1" / "v1.safetensors").write_bytes(b"")
     capabilities = probe(server.url)
     assert capabilities.is_up
-    assert {name: variant.is_available for name, variant in capabilities.variants.items()} == {
-        "flux-dev": True,
-        "flux-schnell": True,
-    }
+    assert all(capabilities.variants[name].is_available for name in ("flux-dev", "flux-schnell"))
     assert "char-1/v1.safetensors" in capabilities.visible_loras
-
-
-def test_no_toggle_is_supported_and_each_says_why(server: StandIn) -> None:
-    toggles = probe(server.url).toggles
-    assert set(toggles) == {"use_controlnet", "use_ipadapter", "use_facedetailer", "use_upscale"}
-    assert all(not toggle.is_supported and toggle.reason for toggle in toggles.values())
 
 
 def test_a_model_file_that_the_server_lacks_is_named(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from tests.generation.comfyui_fixtures import (
     free_port,
     is_sampling,
     order_for,
+    prompt_id,
     read_until,
     running_stand_in,
     wait_until,
@@ -43,7 +44,7 @@ def _is_submitted(event: Event) -> bool:
 def test_a_cancel_while_sampling_leaves_no_prompt_within_two_seconds(server: StandIn, tmp_path: Path) -> None:
     events = generate(order_for(server.url, tmp_path, job_id="gen-stop", count=4, steps=100), limits=QUICK)
     read_until(events, is_sampling)
-    assert server.queued_ids() == {f"gen-stop-a1-{index}" for index in range(4)}
+    assert server.queued_ids() == {prompt_id("gen-stop", index) for index in range(4)}
     began = time.monotonic()
     events.close()
     assert time.monotonic() - began < 2
@@ -88,9 +89,9 @@ def test_a_cancel_of_a_waiting_job_leaves_the_running_one_alone(server: StandIn,
     read_until(ahead, is_sampling)
     behind = generate(order_for(server.url, tmp_path / "b", job_id="gen-behind"), limits=QUICK)
     read_until(behind, _is_submitted)
-    read_until(behind, lambda _: "gen-behind-a1-0" in server.queued_ids())
+    read_until(behind, lambda _: prompt_id("gen-behind", 0) in server.queued_ids())
     behind.close()
-    assert server.queued_ids() == {"gen-ahead-a1-0"}
+    assert server.queued_ids() == {prompt_id("gen-ahead", 0)}
     assert any(isinstance(event, Artifact) for event in ahead)
 
 
@@ -117,7 +118,7 @@ def test_a_cancel_gives_up_a_node_that_never_ends(server: StandIn, tmp_path: Pat
 def test_a_cancel_of_a_hanging_sampler_succeeds(server: StandIn, tmp_path: Path) -> None:
     server.arm("hang")
     events = generate(order_for(server.url, tmp_path, job_id="gen-hang"), limits=QUICK)
-    read_until(events, lambda _: "gen-hang-a1-0" in server.running_ids())
+    read_until(events, lambda _: prompt_id("gen-hang", 0) in server.running_ids())
     events.close()
     assert server.queued_ids() == set()
 
@@ -151,11 +152,11 @@ def test_leftovers_of_a_dead_worker_are_taken_back(server: StandIn, tmp_path: Pa
 
 
 def test_nothing_is_left_on_a_server_that_never_had_the_prompts(server: StandIn) -> None:
-    assert stop_leftover({"server": server.url, "prompts": ["gen-nobody-a1-0"]})
+    assert stop_leftover({"server": server.url, "prompts": [prompt_id("gen-nobody", 0)]})
 
 
 def test_nothing_is_left_on_a_server_that_does_not_run() -> None:
-    assert stop_leftover({"server": f"http://127.0.0.1:{free_port()}", "prompts": ["gen-gone-a1-0"]})
+    assert stop_leftover({"server": f"http://127.0.0.1:{free_port()}", "prompts": [prompt_id("gen-gone", 0)]})
 
 
 def test_a_server_that_does_not_answer_may_hold_leftovers(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -171,7 +172,7 @@ def test_a_server_that_does_not_answer_may_hold_leftovers(monkeypatch: pytest.Mo
                     return
 
         threading.Thread(target=hang_up, daemon=True).start()
-        assert not stop_leftover({"server": f"http://127.0.0.1:{port}", "prompts": ["gen-x-a1-0"]})
+        assert not stop_leftover({"server": f"http://127.0.0.1:{port}", "prompts": [prompt_id("gen-x", 0)]})
         closing_server.shutdown(socket.SHUT_RDWR)
 
 

@@ -33,8 +33,54 @@ class HistoryStatus(Answer):
 
 
 class HistoryEntry(Answer):
-    outputs: dict[str, NodeOutput] = Field(default_factory=dict)
+    """`outputs` are by node. Only the one that saves our image is read: nodes of other packs put anything there."""
+
+    outputs: dict[str, Any] = Field(default_factory=dict)
     status: HistoryStatus
+
+
+class UploadedFile(Answer):
+    """Where an upload went. ComfyUI renames it if the name was taken by other bytes."""
+
+    name: str
+    subfolder: str = ""
+
+
+class Remaining(Answer):
+    queue_remaining: int
+
+
+class System(Answer):
+    comfyui_version: str = ""
+
+
+class Device(Answer):
+    """`torch_vram_total` is what torch has reserved, in bytes; on a CPU it is all the memory of the machine."""
+
+    type: str = ""
+    torch_vram_total: int = 0
+
+
+class SystemAnswer(Answer):
+    """The answer of `GET /system_stats`."""
+
+    system: System = System()
+    devices: tuple[Device, ...] = ()
+
+    @property
+    def gpu_bytes(self) -> int:
+        return sum(device.torch_vram_total for device in self.devices if device.type != "cpu")
+
+    @property
+    def version(self) -> tuple[int, ...]:
+        """Return the numbers of ComfyUI's version, empty where it does not tell."""
+        return tuple(int(part) for part in self.system.comfyui_version.split(".") if part.isdecimal())
+
+
+class RemainingAnswer(Answer):
+    """The answer of `GET /prompt`."""
+
+    exec_info: Remaining
 
 
 class QueueAnswer(Answer):

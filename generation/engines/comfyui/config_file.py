@@ -1,4 +1,4 @@
-"""What the server is given, as a file: the graphs, by the ids of their prompts."""
+"""What the server is given, as a file: the graphs, by the names of their images."""
 
 import json
 from collections.abc import Mapping

@@ -6,12 +6,14 @@ from jobs.errors import EngineUnavailable
 class ServerAway(EngineUnavailable):
     """ComfyUI cannot be reached or does not answer as ComfyUI does.
 
-    `is_refused` says that nothing listens there: the call had no effect, and no prompt can be running.
+    `is_refused` says that nothing listens there: the call had no effect, and no prompt can be running. `status` is that
+    of an answer that was not ComfyUI's, None where there was no answer.
     """
 
-    def __init__(self, message: str, *, is_refused: bool = False) -> None:
+    def __init__(self, message: str, *, is_refused: bool = False, status: int | None = None) -> None:
         super().__init__(message)
         self.is_refused = is_refused
+        self.status = status
 
 
 class OutputMissing(Exception):

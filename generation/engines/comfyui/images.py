@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from generation.engines.comfyui.landmarks import NO_LANDMARKS, Landmarks
+from generation.engines.comfyui.prompt_ids import PromptTag, prompt_id_of
 from generation.engines.order import GenerationOrder
 
 
@@ -13,7 +15,11 @@ class ImageRun:
     index: int
     prompt_ids: list[str] = field(default_factory=list)
     settled_ids: set[str] = field(default_factory=set)
+    landmarks: Landmarks = NO_LANDMARKS
+    """Of the graph that was submitted."""
     is_sent: bool = False
+    is_uncertain: bool = False
+    """A submission was not answered: it may yet appear on the server."""
     is_executing: bool = False
     is_done: bool = False
     has_ended: bool = False
@@ -44,6 +50,8 @@ class Images:
         self._attempt = order.attempt
         self._missing = [ImageRun(index) for index in range(order.count) if index not in order.done]
         self._done_before = order.count - len(self._missing)
+        for image in self._missing:
+            self._name_prompt(image)
 
     def __iter__(self) -> Iterator[ImageRun]:
         return iter(self._missing)
@@ -58,6 +66,10 @@ class Images:
     @property
     def is_any_executing(self) -> bool:
         return any(image.is_executing for image in self._missing)
+
+    @property
+    def is_any_uncertain(self) -> bool:
+        return any(image.is_uncertain for image in self._missing)
 
     @property
     def open(self) -> list[ImageRun]:
@@ -78,19 +90,19 @@ class Images:
             prompt_id for image in self._missing for prompt_id in image.prompt_ids if prompt_id not in image.settled_ids
         ]
 
+    @property
+    def given_up_ids(self) -> frozenset[str]:
+        """The same without those that are waited for: another prompt makes their image."""
+        return frozenset(self.unsettled_ids) - {image.prompt_id for image in self._missing if not image.is_done}
+
     def find(self, prompt_id: str) -> ImageRun | None:
         return next((image for image in self.open if image.prompt_id == prompt_id), None)
-
-    def name_prompt(self, image: ImageRun) -> None:
-        """Give the image a prompt id that was never used, for the next submission."""
-        repeat = f"-r{len(image.prompt_ids)}" if image.prompt_ids else ""
-        image.prompt_ids.append(f"{self._job_id}-a{self._attempt}-{image.index}{repeat}")
 
     def send_again(self, image: ImageRun) -> None:
         image.is_sent = image.is_executing = image.has_ended = False
         image.absent_since = None
         image.step = 0
-        self.name_prompt(image)
+        self._name_prompt(image)
 
     def prefix(self, image: ImageRun) -> str:
         """Where SaveImage puts the file. Unique for each submission.
@@ -99,3 +111,10 @@ class Images:
         """
         repeat = f"_r{len(image.prompt_ids) - 1}" if len(image.prompt_ids) > 1 else ""
         return f"isengard/{self._job_id}/a{self._attempt}_{image.index}{repeat}"
+
+    def tag(self, image: ImageRun) -> PromptTag:
+        return PromptTag(job=self._job_id, attempt=self._attempt, image=image.index)
+
+    def _name_prompt(self, image: ImageRun) -> None:
+        """Give the image a prompt id that was never used, for the next submission."""
+        image.prompt_ids.append(prompt_id_of(self.tag(image), repeat=len(image.prompt_ids)))

@@ -7,9 +7,11 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+PREVIEW_EVENT = 1
 PREVIEW_WITH_METADATA_EVENT = 4
-# Of each binary frame: the event, and for this event the length of the metadata. Big-endian.
+# Of each binary frame: the event, and then the format of the image or the length of the metadata. Big-endian.
 _HEADER = struct.Struct(">II")
+_FORMATS = {1: "image/jpeg", 2: "image/png"}
 
 
 class Message(BaseModel):
@@ -46,6 +48,16 @@ class Ended(PromptMessage):
 class PreviewFrame(PromptMessage):
     image_type: str
     image: bytes = b""
+
+
+class NamelessPreview(Message):
+    """A preview of servers that do not say whose it is: that of the prompt which executes."""
+
+    image_type: str
+    image: bytes
+
+    def of(self, prompt_id: str) -> PreviewFrame:
+        return PreviewFrame(prompt_id=prompt_id, image_type=self.image_type, image=self.image)
 
 
 def parse_frame(frame: str | bytes) -> Message | None:
@@ -86,10 +98,11 @@ def _executing(data: dict[str, Any]) -> Message:
 
 
 def _parse_binary(frame: bytes) -> Message | None:
-    event, length = _HEADER.unpack_from(frame)
+    event, number = _HEADER.unpack_from(frame)
+    if event == PREVIEW_EVENT and number in _FORMATS:
+        return NamelessPreview(image_type=_FORMATS[number], image=frame[_HEADER.size :])
     if event != PREVIEW_WITH_METADATA_EVENT:
-        # The older preview event does not say whose it is, and previews of prompts without an owner go to everybody.
         return None
-    end = _HEADER.size + length
+    end = _HEADER.size + number
     preview = PreviewFrame.model_validate_json(frame[_HEADER.size : end])
     return preview.model_copy(update={"image": frame[end:]})

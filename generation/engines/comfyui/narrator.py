@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 
-from generation.engines.comfyui.graph import DECODE, SAMPLER
 from generation.engines.comfyui.images import ImageRun, Images
 from generation.engines.comfyui.messages import Executing, Stepped
 from generation.engines.order import GenerationOrder
@@ -32,18 +31,20 @@ class Narrator:
 
     def enter_node(self, image: ImageRun, message: Executing) -> Iterator[Event]:
         # The sampler moves the weights to the GPU before its first step, so that entering it is still loading.
-        if message.node == SAMPLER and self._has_sampled:
+        if message.node in image.landmarks.samplers and self._has_sampled:
             yield self._progress("sampling", self._step_message(image))
-        elif message.node == DECODE:
+        elif message.node in image.landmarks.decoders:
             image.step = self._steps
             yield self._progress("sampling", f"{self._name(image)}: decoding")
 
     def step(self, image: ImageRun, message: Stepped) -> Iterator[Event]:
-        """Only the sampler's steps count: other nodes report progress of their own."""
-        if message.node != SAMPLER or message.max <= 0:
+        """Only the samplers' steps count: other nodes report progress of their own."""
+        if message.node not in image.landmarks.samplers or message.max <= 0:
             return
         self._has_sampled = True
-        image.step = min(round(message.value / message.max * self._steps), self._steps)
+        done = min(round(message.value / message.max * self._steps), self._steps)
+        # A second sampler in the graph begins anew; people see that as no step back.
+        image.step = max(image.step, done)
         yield self._progress("sampling", self._step_message(image), speed=self._speed(message))
 
     def finish(self, image: ImageRun) -> Progress:

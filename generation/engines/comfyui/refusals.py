@@ -3,14 +3,11 @@
 ComfyUI's own `details` are never passed on: they list the names of everybody's files.
 """
 
-from collections.abc import Iterator, Mapping
-from types import MappingProxyType
+from collections.abc import Iterator
 
 from generation.engines.comfyui.answers import NodeRefusal, PromptAnswer, Reason
+from generation.engines.comfyui.catalogue import FOLDERS, NOT_FILES
 
-FOLDERS: Mapping[str, str] = MappingProxyType(
-    {"UNETLoader": "diffusion_models", "DualCLIPLoader": "text_encoders", "VAELoader": "vae"}
-)
 LORA_LOADERS = frozenset({"LoraLoader", "LoraLoaderModelOnly"})
 
 
@@ -42,6 +39,6 @@ def _missing(class_type: str, reason: Reason) -> str:
     value = str(reason.extra_info.get("received_value", ""))
     if class_type in LORA_LOADERS:
         return f"The LoRA file is not visible to the ComfyUI server: {value} is not below its LoRA folder."
-    if class_type in FOLDERS:
+    if class_type in FOLDERS and reason.extra_info.get("input_name") not in NOT_FILES:
         return f"The ComfyUI server lacks the model file {value} in its folder models/{FOLDERS[class_type]}."
     return f"The ComfyUI server does not offer {value!r} for {class_type}.{reason.extra_info.get('input_name', '')}."

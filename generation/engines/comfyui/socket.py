@@ -5,13 +5,22 @@ import logging
 import queue
 import threading
 import time
-from urllib.parse import urldefrag
 from uuid import uuid4
 
 from websockets.exceptions import WebSocketException
 from websockets.sync.client import ClientConnection, connect
 
-from generation.engines.comfyui.messages import Message, PreviewFrame, parse_frame
+from generation.engines.comfyui.address import shown, without_fragment
+from generation.engines.comfyui.messages import (
+    Ended,
+    Executing,
+    Message,
+    NamelessPreview,
+    PreviewFrame,
+    Stepped,
+    parse_frame,
+)
+from generation.engines.comfyui.previews import PreviewBox
 
 logger = logging.getLogger(__name__)
 
@@ -31,22 +40,28 @@ FEATURES = json.dumps({"type": "feature_flags", "data": {"supports_preview_metad
 class ProgressSocket:
     """Reads the socket in a thread of its own and opens it again when it breaks.
 
-    Each connection has a fresh client id: ComfyUI forgets an id when an old connection under it ends, and the new one
-    stays open and deaf. The price is that a new connection hears nothing of prompts submitted under an older id.
+    Each connection of a run has the same client id, so that it goes on hearing of the prompts that were submitted
+    before. That is safe only one connection at a time: ComfyUI forgets an id when an older connection under it ends,
+    also when it learns of that end late, and the newer one stays open and deaf. Whoever finds out calls `renew`.
     """
 
     def __init__(self, server_url: str, *, preview_seconds: float) -> None:
-        self._url = "ws" + urldefrag(server_url).url.rstrip("/").removeprefix("http") + "/ws"
-        self._preview_seconds = preview_seconds
+        self._url = "ws" + without_fragment(server_url).removeprefix("http") + "/ws"
+        self._name = shown(server_url)
         self._messages: queue.Queue[Message] = queue.Queue(MAX_WAITING_MESSAGES)
+        self._previews = PreviewBox(preview_seconds)
+        self._executing: str | None = None
         self._closing = threading.Event()
         self._open = threading.Event()
         self._connection: ClientConnection | None = None
-        self._last_preview = 0.0
         self.client_id = uuid4().hex
         self.last_heard = time.monotonic()
         self._thread = threading.Thread(target=self._keep_open, name="comfyui-socket", daemon=True)
         self._thread.start()
+
+    @property
+    def is_open(self) -> bool:
+        return self._open.is_set()
 
     def wait_until_open(self, seconds: float) -> bool:
         return self._open.wait(seconds)
@@ -58,8 +73,13 @@ class ProgressSocket:
         except queue.Empty:
             return None
 
+    def take_preview(self) -> PreviewFrame | None:
+        """Return the newest preview, once."""
+        return self._previews.take()
+
     def renew(self) -> None:
         """Open a new connection in place of one that seems deaf."""
+        self._open.clear()
         connection = self._connection
         if connection is not None:
             connection.close()
@@ -72,14 +92,15 @@ class ProgressSocket:
     def _keep_open(self) -> None:
         pause_seconds = FIRST_PAUSE_SECONDS
         while not self._closing.is_set():
+            began = time.monotonic()
             try:
                 self._listen_once()
             except (OSError, WebSocketException) as exc:
-                logger.debug("The socket of %s is closed: %s", self._url, exc)
-            if self._open.is_set():
+                logger.debug("The socket of %s is closed: %s", self._name, exc)
+            self._open.clear()
+            if time.monotonic() - began > LONGEST_PAUSE_SECONDS:
                 pause_seconds = FIRST_PAUSE_SECONDS
-                self._open.clear()
-                self.client_id = uuid4().hex
+            # Long enough, too, for the server to forget the old connection before it meets the next one.
             self._closing.wait(pause_seconds)
             pause_seconds = min(pause_seconds * 2, LONGEST_PAUSE_SECONDS)
 
@@ -95,6 +116,7 @@ class ProgressSocket:
             proxy=None,
         ) as connection:
             self._connection = connection
+            self._executing = None
             if self._closing.is_set():
                 return
             connection.send(FEATURES)
@@ -105,19 +127,25 @@ class ProgressSocket:
             self.last_heard = time.monotonic()
             # The first message says that the server has registered the id, so that nothing is missed from now on.
             self._open.set()
-            self._keep(parse_frame(frame))
+            message = parse_frame(frame)
+            if message is not None:
+                self._keep(message)
 
-    def _keep(self, message: Message | None) -> None:
-        if message is None or (isinstance(message, PreviewFrame) and not self._is_time_for_preview()):
-            return
+    def _keep(self, message: Message) -> None:
+        match message:
+            case NamelessPreview():
+                # Previews of prompts without an owner go to everybody; while one of ours executes, no other does.
+                if self._executing is not None:
+                    self._previews.put(message.of(self._executing))
+                return
+            case PreviewFrame():
+                self._previews.put(message)
+                return
+            case Executing() | Stepped():
+                self._executing = message.prompt_id
+            case Ended():
+                self._executing = None
         try:
             self._messages.put_nowait(message)
         except queue.Full:
-            logger.debug("A message of %s was dropped: nobody takes them", self._url)
-
-    def _is_time_for_preview(self) -> bool:
-        now = time.monotonic()
-        if now - self._last_preview < self._preview_seconds:
-            return False
-        self._last_preview = now
-        return True
+            logger.debug("A message of %s was dropped: nobody takes them", self._name)

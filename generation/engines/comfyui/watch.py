@@ -14,8 +14,9 @@ class Watch:
         self._limits = limits
         self._next_look = 0.0
         self._last_look = 0.0
-        self._last_sign = time.monotonic()
+        self._last_sign = self._renewed_at = time.monotonic()
         self._away_since: float | None = None
+        self._refused_since: float | None = None
         self._drain_until: float | None = None
 
     @property
@@ -46,7 +47,11 @@ class Watch:
         return time.monotonic() - self._last_sign > self._limits.stall_seconds
 
     def is_silent_since(self, last_heard: float) -> bool:
-        return time.monotonic() - max(last_heard, self._last_sign) > self._limits.silence_seconds
+        last = max(last_heard, self._last_sign, self._renewed_at)
+        return time.monotonic() - last > self._limits.silence_seconds
+
+    def note_socket_renewed(self) -> None:
+        self._renewed_at = time.monotonic()
 
     def begin_to_drain(self) -> None:
         self._drain_until = time.monotonic() + self._limits.drain_seconds
@@ -66,11 +71,15 @@ class Watch:
         if self._away_since is None:
             self._away_since = now
             yield Log(message=str(exc), level="WARNING", event="engine.away")
-        if now - self._away_since > self._limits.away_seconds:
+        # A server that nobody listens at is dead, and its prompts with it; any other may still be at work on them.
+        self._refused_since = (self._refused_since or now) if exc.is_refused else None
+        is_dead = self._refused_since is not None and now - self._refused_since > self._limits.refused_seconds
+        if is_dead or now - self._away_since > self._limits.away_seconds:
             raise EngineUnavailable(str(exc)) from exc
         yield Tick()
 
     def note_answer(self) -> Iterator[Event]:
+        self._refused_since = None
         if self._away_since is not None:
             self._away_since = None
             yield Log(message="The ComfyUI server answers again.", event="engine.back")
