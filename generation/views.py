@@ -8,10 +8,13 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from characters.serving import IMMUTABLE, Representation, file_answers
-from characters.thumbnails import SIZE_PARAMETER, serve_picture
+from characters.serving import IMMUTABLE, Representation
+from characters.thumbnails import PICTURE_ANSWERS, PICTURE_PARAMETERS, serve_picture
+from generation import presets
+from generation.again import RerunRequest, rerun_generation
 from generation.answers import GenerationJobAnswer, as_answers
 from generation.kind import GenerationKind
+from generation.listing import FILTERS, narrowed
 from generation.service import GenerationRequest, start_generation
 from jobs import idempotency
 from jobs.models import Artifact, Job
@@ -19,15 +22,21 @@ from jobs.params import parse
 from jobs.requests import cancel_or_refuse, correlation_id_of, find_job
 
 UNKNOWN_LORA = OpenApiResponse(description="There is no such LoRA or character.")
+GONE = OpenApiResponse(description="There is no such generation, or a LoRA or an image that it used was deleted.")
 
 
 class GenerationsView(GenericAPIView[Job]):
     throttle_scope = "generation"
     default_limit = 20
 
-    @extend_schema(operation_id="listGenerations", tags=["generation"], responses=GenerationJobAnswer(many=True))
+    @extend_schema(
+        operation_id="listGenerations",
+        tags=["generation"],
+        parameters=FILTERS,
+        responses=GenerationJobAnswer(many=True),
+    )
     def get(self, request: Request) -> Response:
-        rows = Job.objects.filter(kind=GenerationKind.name)
+        rows = narrowed(Job.objects.filter(kind=GenerationKind.name), request)
         return self.get_paginated_response(as_answers(list(self.paginate_queryset(rows) or [])))
 
     @extend_schema(
@@ -40,7 +49,7 @@ class GenerationsView(GenericAPIView[Job]):
     def post(self, request: Request) -> Response:
         """Start a generation, or with an `Idempotency-Key` that was sent before get the one that it started."""
         key = idempotency.key_of(request, endpoint=GenerationKind.name)
-        wanted = parse(GenerationRequest, request.data)
+        wanted = parse(GenerationRequest, presets.applied(request.data))
         submission = start_generation(wanted, correlation_id=correlation_id_of(request), key=key)
         return Response(as_answers([submission.job])[0], status=submission.http_status)
 
@@ -49,6 +58,29 @@ class GenerationView(APIView):
     @extend_schema(operation_id="getGeneration", tags=["generation"], responses=GenerationJobAnswer)
     def get(self, request: Request, job_id: str) -> Response:
         return Response(as_answers([find_job(job_id, GenerationKind.name)])[0])
+
+
+class GenerationRerunView(APIView):
+    throttle_scope = "generation"
+
+    @extend_schema(
+        operation_id="rerunGeneration",
+        tags=["generation"],
+        request=RerunRequest,
+        parameters=[idempotency.PARAMETER],
+        responses={201: GenerationJobAnswer, 200: GenerationJobAnswer, 404: GONE},
+    )
+    def post(self, request: Request, job_id: str) -> Response:
+        """Make the same pictures again as a new job, or others that differ from them in what `config` says.
+
+        Seeds, LoRA versions, given images and the choices in the prompts are those that the job used. Without a body
+        everything is as it was.
+        """
+        key = idempotency.key_of(request, endpoint=f"{GenerationKind.name}-rerun")
+        job = find_job(job_id, GenerationKind.name)
+        wanted = parse(RerunRequest, request.data)
+        submission = rerun_generation(job, wanted, correlation_id=correlation_id_of(request), key=key)
+        return Response(as_answers([submission.job])[0], status=submission.http_status)
 
 
 class GenerationCancelView(APIView):
@@ -61,11 +93,11 @@ class OutputView(APIView):
     @extend_schema(
         operation_id="getGenerationOutput",
         tags=["generation"],
-        parameters=[SIZE_PARAMETER],
-        responses=file_answers("image/png", "image/webp"),
+        parameters=PICTURE_PARAMETERS,
+        responses=PICTURE_ANSWERS,
     )
     def get(self, request: Request, filename: str) -> HttpResponseBase:
-        """Return a generated image, or a thumbnail of it."""
+        """Return a generated image as the PNG it is, or a copy of it: smaller, or in another format."""
         output = Artifact.objects.filter(type="output", name=filename).first()
         if output is None:
             raise NotFound(f"Output {filename} not found")

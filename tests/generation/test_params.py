@@ -6,13 +6,16 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from generation.params import MAX_SEED, TOGGLES, GenerationParams
+from generation.params import DEFAULT_VARIANT, MAX_SEED, TOGGLES, GenerationParams, generating_of
+
+LORA = {"lora_id": "lora-1"}
 
 
 def test_only_a_prompt_is_needed() -> None:
     params = GenerationParams(prompt="a photo")
     assert params.model_dump() == {
         "prompt": "a photo",
+        "dynamic_prompts": False,
         "negative_prompt": "",
         "width": 1024,
         "height": 1024,
@@ -21,11 +24,24 @@ def test_only_a_prompt_is_needed() -> None:
         "seed": None,
         "lora_id": None,
         "lora_strength": 1.0,
+        "loras": [],
+        "init_image": None,
+        "denoise": 0.6,
         "use_controlnet": False,
+        "control_image": None,
+        "control_type": "canny",
+        "control_preprocess": True,
+        "control_strength": 0.7,
+        "control_start": 0.0,
+        "control_end": 1.0,
         "use_ipadapter": False,
+        "reference_image": None,
+        "reference_strength": 1.0,
         "use_facedetailer": False,
         "use_upscale": False,
+        "upscale_factor": 2,
         "model_variant": "flux-dev",
+        "workflow": None,
     }
 
 
@@ -48,6 +64,12 @@ def test_only_a_prompt_is_needed() -> None:
         ("lora_strength", 0),
         ("lora_strength", 2),
         ("model_variant", "flux-schnell"),
+        ("model_variant", "sdxl"),
+        ("denoise", 0.05),
+        ("denoise", 1),
+        ("control_type", "pose"),
+        ("control_strength", 2),
+        ("upscale_factor", 4),
     ],
 )
 def test_values_up_to_the_bounds_are_accepted(name: str, value: object) -> None:
@@ -99,6 +121,15 @@ def test_values_up_to_the_bounds_are_accepted(name: str, value: object) -> None:
         ("use_controlnet", "true"),
         ("use_ipadapter", None),
         ("model_variant", "flux-pro"),
+        ("model_variant", ["flux-dev"]),
+        ("denoise", 0.04),
+        ("denoise", 1.01),
+        ("init_image", 7),
+        ("control_type", "lines"),
+        ("control_strength", 2.1),
+        ("control_end", 1.1),
+        ("upscale_factor", 3),
+        ("loras", "lora-1"),
         ("unknown", 1),
     ],
 )
@@ -137,10 +168,41 @@ def test_every_parameter_says_what_it_is_and_whether_it_has_an_effect(name: str)
 
 def test_every_switch_is_a_toggle() -> None:
     switches = {name for name, field in GenerationParams.model_fields.items() if field.annotation is bool}
-    assert switches == set(TOGGLES)
+    assert switches == {*TOGGLES, "control_preprocess", "dynamic_prompts"}
+
+
+def test_the_declared_defaults_are_those_of_the_model_that_paints_by_default() -> None:
+    fields, model = GenerationParams.model_fields, generating_of(DEFAULT_VARIANT)
+    assert (fields["steps"].default, fields["guidance_scale"].default) == (model.default_steps, model.default_guidance)
+
+
+@pytest.mark.parametrize(
+    ("variant", "steps", "guidance"),
+    [("flux-schnell", 4, 1.0), ("flux2-klein-4b", 4, 1.0), ("qwen-image", 20, 2.5), ("sdxl", 25, 7.0)],
+)
+def test_what_is_not_given_is_what_the_model_is_made_for(variant: str, steps: int, guidance: float) -> None:
+    params = GenerationParams(prompt="a photo", model_variant=variant)
+    assert (params.steps, params.guidance_scale) == (steps, guidance)
+
+
+def test_what_is_given_is_kept_for_every_model() -> None:
+    params = GenerationParams(prompt="a photo", model_variant="flux-schnell", steps=20, guidance_scale=3.5)
+    assert (params.steps, params.guidance_scale) == (20, 3.5)
+
+
+@pytest.mark.parametrize(("variant", "asked", "used"), [("flux2-klein-4b", 520, 528), ("flux-dev", 520, 520)])
+def test_sides_are_fitted_to_what_the_model_can_paint(variant: str, asked: int, used: int) -> None:
+    params = GenerationParams(prompt="a photo", width=asked, height=asked, model_variant=variant).fitted()
+    assert (params.width, params.height) == (used, used)
+
+
+@pytest.mark.parametrize("given", [[LORA] * 9, [{"lora_id": ""}], [{"lora_id": "a", "strength": 3}], [{"weight": 1}]])
+def test_a_bad_list_of_loras_is_refused(given: list[dict[str, Any]]) -> None:
+    with pytest.raises(ValidationError):
+        GenerationParams(prompt="a photo", loras=given)
 
 
 def test_the_schema_is_json() -> None:
     schema = json.loads(json.dumps(GenerationParams.model_json_schema()))
     assert schema["properties"]["steps"]["maximum"] == 100
-    assert schema["properties"]["negative_prompt"]["wired"] is False
+    assert schema["properties"]["model_variant"]["enum"][:2] == ["flux-dev", "flux-schnell"]
