@@ -16,8 +16,8 @@ from characters.models import Character, TrainingImage
 from characters.queries import is_asked_for
 from characters.requests import find_image, missing_character, missing_image, require_character
 from characters.serializers import ErrorAnswer
-from characters.serving import Representation, file_answers
-from characters.thumbnails import SIZE_PARAMETER, serve_picture
+from characters.serving import Representation
+from characters.thumbnails import PICTURE_ANSWERS, PICTURE_PARAMETERS, serve_picture
 from characters.views import BAD_REQUEST, NO_CONTENT, TAGS
 
 NOT_FOUND = OpenApiResponse(ErrorAnswer, description="There is no such character or image.")
@@ -77,9 +77,9 @@ class ImageView(APIView):
     @extend_schema(
         operation_id="getCharacterImage",
         tags=TAGS,
-        summary="Get an image, or a thumbnail of it",
-        parameters=[SIZE_PARAMETER],
-        responses={**file_answers("image/jpeg", "image/png", "image/webp"), 400: BAD_REQUEST, 404: NOT_FOUND},
+        summary="Get an image, a thumbnail of it, or a copy in another format",
+        parameters=PICTURE_PARAMETERS,
+        responses={**PICTURE_ANSWERS, 400: BAD_REQUEST, 404: NOT_FOUND},
     )
     def get(self, request: Request, character_id: str, filename: str) -> HttpResponseBase:
         image = find_image(character_id, filename)

@@ -1,9 +1,12 @@
 """Query parameters, read strictly."""
 
-from typing import overload
+from collections.abc import Sequence
+from typing import TypeVar, overload
 
 from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
+
+T = TypeVar("T", bound=str)
 
 
 @overload
@@ -26,3 +29,13 @@ def is_asked_for(request: Request, name: str) -> bool:
     if given not in ("true", "false"):
         raise ValidationError({name: "must be true or false."})
     return given == "true"
+
+
+def one_of(request: Request, name: str, options: Sequence[T]) -> T | None:
+    """Return a query parameter, None where it is absent; anything but one of `options` is a 400."""
+    given = request.query_params.get(name)
+    if given is None:
+        return None
+    if given not in options:
+        raise ValidationError({name: f"must be one of {', '.join(options)}."})
+    return options[options.index(given)]

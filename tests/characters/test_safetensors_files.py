@@ -12,7 +12,7 @@ import safetensors
 from hypothesis import given
 from hypothesis import strategies as st
 
-from characters.safetensors_files import LoraFacts, LoraRefused, inspect
+from characters.safetensors_files import LoraFacts, LoraRefused, Origin, inspect
 from tests.characters.lora_making import DOWN, RANK, UP, WIDTH, file_of, file_with, header_of, lora_bytes, pair
 
 KOHYA = "lora_unet_double_blocks_0_img_attn_qkv"
@@ -66,6 +66,7 @@ def test_the_facts_of_a_lora_are_told() -> None:
         tensor_count=4,
         module_count=2,
         metadata={"format": "pt", "software": "made by hand"},
+        origin=Origin(base_model="", family=None, trigger_word=""),
     )
 
 

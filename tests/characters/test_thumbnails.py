@@ -9,7 +9,7 @@ from django.utils import timezone
 from PIL import Image
 from rest_framework.test import APIClient
 
-from characters import shrinking, thumbnails
+from characters import renditions, thumbnails
 from characters.models import TrainingImage
 from jobs.models import Artifact, Job
 from tests.characters.making import decoded, encoded, jpeg, new_character, picture, upload
@@ -63,12 +63,12 @@ def test_transparency_survives() -> None:
     assert decoded(content).convert("RGBA").getpixel((5, 5))[3] == 0
 
 
-@pytest.mark.parametrize("size", ["63", "1025", "0", "-64", "64.5", "abc", "", "1e2", "٦٤٠"])
+@pytest.mark.parametrize("size", ["63", "2049", "0", "-64", "64.5", "abc", "", "1e2", "٦٤٠"])
 def test_another_size_is_refused_with_the_limits(size: str) -> None:
     response = APIClient().get(sent("a.jpg", jpeg()) + f"?size={size}")
     assert (response.status_code, response.json()) == (
         400,
-        {"detail": "size: must be a whole number from 64 to 1024."},
+        {"detail": "size: must be a whole number from 64 to 2048."},
     )
 
 
@@ -83,7 +83,7 @@ def test_each_size_has_an_etag_of_its_own_and_a_client_that_has_it_gets_no_secon
 
 def test_a_client_that_has_it_costs_no_thumbnail(root: Path) -> None:
     path = sent("a.jpg", jpeg())
-    etag = f'"{TrainingImage.objects.get().sha256}-64"'
+    etag = f'"{TrainingImage.objects.get().sha256}-64.webp"'
     assert get(path + "?size=64", if_none_match=etag)[0].status_code == 304
     assert kept(root) == []
 
@@ -134,13 +134,13 @@ def test_a_thumbnail_of_an_image_that_is_deleted_meanwhile_is_not_kept(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = sent("a.jpg", jpeg((400, 300)))
-    shrink = shrinking.shrunk
+    render = renditions.render
 
-    def delete_then_shrink(source: Any, side: int) -> bytes:
+    def delete_then_render(source: Any, wanted: renditions.Rendition) -> bytes:
         assert APIClient().delete(path).status_code == 204
-        return shrink(source, side)
+        return render(source, wanted)
 
-    monkeypatch.setattr(shrinking, "shrunk", delete_then_shrink)
+    monkeypatch.setattr(renditions, "render", delete_then_render)
     assert get(path + "?size=64")[0].status_code == 200
     assert kept(root) == []
 
