@@ -8,7 +8,7 @@ TEST_WORKERS ?= 3
 RUN_STAMP := $(VENV)/.installed
 DEV_STAMP := $(VENV)/.installed-dev
 
-.PHONY: run test lint openapi constraints format clean venv venv-dev
+.PHONY: run test conformance lint openapi constraints format clean venv venv-dev
 .DEFAULT_GOAL := run
 
 # `exec`, so that a signal to the process make started is a signal to the supervisor.
@@ -18,6 +18,11 @@ run: $(RUN_STAMP)
 # One file or test: `make test ARGS="tests/jobs -k cancel"`.
 test: $(DEV_STAMP)
 	$(VENV)/bin/python -m pytest -n $(TEST_WORKERS) --dist loadfile $(ARGS)
+
+# The behaviours that the stand-ins and the real engines share. With one of the real ones (docs/engines.md):
+#   make conformance ISENGARD_TEST_AI_TOOLKIT_DIR=/opt/ai-toolkit ISENGARD_TEST_AI_TOOLKIT_PYTHON=/opt/ai-toolkit/venv/bin/python
+conformance: $(DEV_STAMP)
+	$(VENV)/bin/python -m pytest -v --durations=20 tests/conformance $(ARGS)
 
 lint: $(DEV_STAMP)
 	$(VENV)/bin/ruff check .
