@@ -202,12 +202,18 @@ DATA_UPLOAD_MAX_NUMBER_FILES = 100
 SIMULATOR_STEP_SECONDS = at_least("ISENGARD_SIMULATOR_STEP_SECONDS", 0, 0.02)
 GPU = env.str("ISENGARD_GPU", "0")
 GPU_SHARING = choice("ISENGARD_GPU_SHARING", ("exclusive", "shared"), "exclusive" if IS_PRODUCTION else "shared")
+# After so long a training makes room for waiting generations, for so long at most. Without minutes it never does.
+GENERATION_WINDOW_MINUTES = at_least("ISENGARD_GENERATION_WINDOW_MINUTES", 0, 0)
+GENERATION_WINDOW_SECONDS = at_least("ISENGARD_GENERATION_WINDOW_SECONDS", 1, 600)
 
 STAND_IN_TRAINER = BASE_DIR / "training" / "engines" / "simulator"
 AI_TOOLKIT_DIR = Path(
     env.str("AI_TOOLKIT_DIR", "" if IS_PRODUCTION else str(STAND_IN_TRAINER)) or "/ai-toolkit-is-not-set"
 )
 AI_TOOLKIT_PYTHON = env.str("AI_TOOLKIT_PYTHON", sys.executable)
+TRAINER_STALL_MINUTES = at_least("ISENGARD_TRAINER_STALL_MINUTES", 1, 20)
+# Base models and adapters that lie on this machine already; what is not here comes from the hub or its cache.
+MODELS_DIR = Path(env.str("ISENGARD_MODELS_DIR", str(DATA_DIR / "models"))).expanduser().resolve()
 
 # The trainer is somebody else's program: it gets what it needs and none of our secrets.
 _TRAINER_NAMES = (
@@ -221,6 +227,13 @@ _TRAINER_NAMES = (
     "HTTP_PROXY",
     "HTTPS_PROXY",
     "NO_PROXY",
+    "http_proxy",
+    "https_proxy",
+    "no_proxy",
+    "SSL_CERT_FILE",
+    "REQUESTS_CA_BUNDLE",
+    "XDG_CACHE_HOME",
+    "OMP_NUM_THREADS",
 )
 _TRAINER_PREFIXES = (
     "CUDA_",

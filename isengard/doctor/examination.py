@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from isengard.doctor import comfyui, database, host, queueing, trainer
+from isengard.doctor import comfyui, database, host, own_files, queueing, trainer
 from isengard.doctor.finding import Finding, failed
 
 PARTS = ("training", "generation")
@@ -24,6 +24,7 @@ def examine(part: str | None = None) -> Iterator[Finding]:
     if part in (None, "generation"):
         yield from _workers("generation", has_rows=has_rows)
         yield from comfyui.check_servers(has_rows=has_rows)
+        yield from own_files.check_own_files()
 
 
 def _workers(kind: str, *, has_rows: bool) -> Iterator[Finding]:

@@ -9,7 +9,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from isengard.doctor.finding import Finding, failed, ok, warning
-from jobs import bell, readable
+from jobs import bell, readable, slots
 from jobs.models import Job, Slot, Status
 from jobs.overview import QueueOverview, queue_overviews
 from jobs.progress import RedisError
@@ -113,10 +113,19 @@ def check_workers(kind: str) -> Iterator[Finding]:
         yield warning(f"{kind} queue", f"{overview.stopping} ended jobs still have their engine", advice)
 
 
+def _troubles(area: str, overview: QueueOverview) -> Iterator[Finding]:
+    for slot in Slot.objects.filter(pk__in=overview.served_slots):
+        trouble = slots.trouble_of(slot)
+        if trouble:
+            advice = "Look at the engine's own log. It takes work again by itself; meanwhile other slots do it."
+            yield warning(area, f"{slot.pk} {trouble}", advice)
+
+
 def _slots(overview: QueueOverview) -> Iterator[Finding]:
     area = f"{overview.kind} worker"
     if overview.served_slots:
         yield ok(area, f"serves {', '.join(overview.served_slots)}")
+        yield from _troubles(area, overview)
     elif not overview.silent_slots:
         yield failed(area, "no worker has ever served this kind here", START.format(overview.kind))
     for slot in Slot.objects.filter(pk__in=overview.silent_slots):

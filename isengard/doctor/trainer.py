@@ -1,25 +1,25 @@
 """ai-toolkit and the GPU it trains on."""
 
-import os
 import shutil
+import stat
 import subprocess
 from collections.abc import Iterator
 
 from django.conf import settings
 
 from isengard.doctor.finding import Finding, failed, ok, warning
+from isengard.doctor.trained_models import check_models
+from isengard.doctor.trainer_python import AREA, check_interpreter, environment, reason, run
+from jobs import files
 from jobs.overview import queue_overviews
+from training.engines.aitoolkit.release import read_release
+from training.engines.aitoolkit.workspace import workspace_for
 
-AREA = "ai-toolkit"
-# Importing torch from a cold disk takes a while.
-IMPORT_SECONDS = 120
+TESTED_VERSION = "0.12.26"
+TESTED_COMMIT = "27a03a91f23eb1b757d5ec2e80ee3e129cfcc350"
 GPU_SECONDS = 15
-SEES_GPU = "sees a GPU"
-TORCH_PROBE = f"""
-import torch
-print("torch", torch.__version__, "{SEES_GPU}" if torch.cuda.is_available() else "sees no GPU")
-"""
 GPU_QUERY = ("--query-gpu=index,name,memory.used,memory.total", "--format=csv,noheader")
+SHOWN_COMMIT_LENGTH = 8
 
 
 def check_trainer(*, has_rows: bool) -> Iterator[Finding]:
@@ -28,10 +28,16 @@ def check_trainer(*, has_rows: bool) -> Iterator[Finding]:
         yield _missing_program(is_served=has_rows and _is_served())
         return
     yield ok(AREA, f"{program} is there")
-    yield from _interpreter()
-    if settings.IS_PRODUCTION and not settings.TRAINER_ENVIRONMENT.get("HF_TOKEN"):
-        advice = "Accept its licence on Hugging Face and set HF_TOKEN, unless the model is already in the cache."
-        yield warning(AREA, "HF_TOKEN is not set: the gated FLUX model cannot be downloaded", advice)
+    yield _release()
+    yield from check_interpreter(is_stand_in=is_stand_in())
+    if not is_stand_in():
+        yield from check_models()
+    yield from _hazards()
+    yield from _file_modes()
+
+
+def is_stand_in() -> bool:
+    return bool(settings.AI_TOOLKIT_DIR.resolve() == settings.STAND_IN_TRAINER)
 
 
 def _missing_program(*, is_served: bool) -> Finding:
@@ -45,64 +51,45 @@ def _is_served() -> bool:
     return any(overview.kind == "training" and overview.served_slots for overview in queue_overviews())
 
 
-def _interpreter() -> Iterator[Finding]:
-    probe = TORCH_PROBE if settings.IS_PRODUCTION else "print('started')"
-    try:
-        said = _run([settings.AI_TOOLKIT_PYTHON, "-c", probe], seconds=IMPORT_SECONDS)
-    except (OSError, subprocess.SubprocessError) as exc:
-        advice = "Set AI_TOOLKIT_PYTHON to the interpreter of the environment in which ai-toolkit is installed."
-        yield failed(AREA, f"{settings.AI_TOOLKIT_PYTHON} does not run: {_reason(exc)}", advice)
-        return
-    if not settings.IS_PRODUCTION:
-        yield ok(AREA, f"{settings.AI_TOOLKIT_PYTHON} runs the stand-in")
-    elif said.endswith(SEES_GPU):
-        yield ok(AREA, _last_line(said))
-    else:
-        advice = "Install a torch that was built for this driver's CUDA, and check the driver with nvidia-smi."
-        yield failed(AREA, _last_line(said) or "torch answers nothing", advice)
+def _release() -> Finding:
+    if is_stand_in():
+        return ok(AREA, "the stand-in: it trains nothing")
+    release = read_release(settings.AI_TOOLKIT_DIR)
+    commit = release.commit[:SHOWN_COMMIT_LENGTH]
+    told = f"version {release.version or 'unknown'}" + (f", commit {commit}" if commit else "")
+    if release.version == TESTED_VERSION and release.commit in ("", TESTED_COMMIT):
+        return ok(AREA, f"{told}: as tested")
+    tested = f"{TESTED_VERSION}, commit {TESTED_COMMIT[:SHOWN_COMMIT_LENGTH]}"
+    advice = f"Isengard was tested with {tested}. Run a short training first, or `git checkout {TESTED_COMMIT}`."
+    return warning(AREA, f"{told}: not the one that Isengard was tested with", advice)
+
+
+def _hazards() -> Iterator[Finding]:
+    hazards = workspace_for("job", files.workspace("job"), attempt=1).hazards()
+    if hazards:
+        text = f"the path of ISENGARD_DATA_DIR contains {', '.join(hazards)}: ai-toolkit cannot resume there"
+        yield failed("data", text, "Move the data directory to a path without them.")
+
+
+def _file_modes() -> Iterator[Finding]:
+    folder, wanted = settings.DATA_DIR / "loras", settings.FILE_UPLOAD_PERMISSIONS
+    closed = [path for path in folder.rglob("*.safetensors") if stat.S_IMODE(path.stat().st_mode) & wanted != wanted]
+    if closed:
+        text = f"{len(closed)} LoRAs cannot be read by the group, {closed[0].name} among them: ComfyUI may not see them"
+        yield warning("data", text, f"`chmod {wanted:o}` them.")
 
 
 def check_gpu() -> Iterator[Finding]:
-    if shutil.which("nvidia-smi", path=_environment()["PATH"]) is None:
+    if shutil.which("nvidia-smi", path=environment()["PATH"]) is None:
         if settings.IS_PRODUCTION:
             yield warning("gpu", "none: there is no nvidia-smi here", "Fine for a host that trains nothing.")
         else:
-            yield ok("gpu", "none, and the stand-ins need none")
+            yield ok("gpu", "there is no nvidia-smi here, and a stand-in needs none")
         return
     try:
-        cards = _run(["nvidia-smi", *GPU_QUERY], seconds=GPU_SECONDS).splitlines()
+        cards = run(["nvidia-smi", *GPU_QUERY], seconds=GPU_SECONDS).splitlines()
     except (OSError, subprocess.SubprocessError) as exc:
-        yield failed("gpu", f"nvidia-smi fails: {_reason(exc)}", "The driver may need a restart of the host.")
+        yield failed("gpu", f"nvidia-smi fails: {reason(exc)}", "The driver may need a restart of the host.")
         return
     for card in cards:
         yield ok("gpu", f"GPU {card} (memory in use, and in all)")
-
-
-def _run(command: list[str], *, seconds: float) -> str:
-    """Return what the program prints, run as the trainer would be. Raises OSError or SubprocessError."""
-    ended = subprocess.run(
-        command,
-        cwd=settings.AI_TOOLKIT_DIR if settings.AI_TOOLKIT_DIR.is_dir() else None,
-        env=_environment(),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        errors="replace",
-        timeout=seconds,
-        check=True,
-    )
-    return ended.stdout.strip()
-
-
-def _environment() -> dict[str, str]:
-    return {"PATH": os.defpath, **settings.TRAINER_ENVIRONMENT}
-
-
-def _reason(exc: OSError | subprocess.SubprocessError) -> str:
-    if isinstance(exc, subprocess.CalledProcessError):
-        return _last_line(exc.stderr or exc.stdout or "") or f"it ended with status {exc.returncode}"
-    return str(exc)
-
-
-def _last_line(text: str) -> str:
-    return text.strip().split("\n")[-1]

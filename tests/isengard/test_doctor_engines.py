@@ -11,6 +11,7 @@ from isengard.doctor import Level, examine
 from jobs.models import Slot
 from tests.generation.simulator_process import Simulator
 from tests.isengard.doctor_findings import findings, the_finding
+from tests.isengard.doctor_trainer import Trainer
 
 pytest_plugins = ("tests.isengard.doctor_fixtures",)
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("healthy_host")]
@@ -75,24 +76,94 @@ def test_an_interpreter_that_does_not_run_is_a_failure(settings: Any, tmp_path: 
     assert "cannot open shared object" in the_finding("training").text
 
 
-@pytest.mark.parametrize(
-    ("answer", "level"),
-    [("torch 2.9.1 sees a GPU", Level.OK), ("torch 2.9.1 sees no GPU", Level.FAILED), ("", Level.FAILED)],
-)
-def test_in_production_the_interpreter_must_have_a_torch_that_sees_a_gpu(
-    settings: Any, tmp_path: Path, answer: str, level: Level
-) -> None:
-    settings.IS_PRODUCTION = True
-    settings.AI_TOOLKIT_PYTHON = program(tmp_path / "python", f'echo "{answer}"')
-    told = [finding.level for finding in examine("training") if "torch" in finding.text]
-    assert told == [level]
+@pytest.fixture
+def ai_toolkit(settings: Any, tmp_path: Path) -> Trainer:
+    return Trainer(settings, tmp_path / "ai-toolkit")
 
 
-def test_in_production_a_missing_token_is_a_warning_and_a_given_one_is_never_shown(settings: Any) -> None:
+def told(area: str, level: Level | None = None) -> list[str]:
+    return [each.text for each in examine("training") if each.area == area and level in (None, each.level)]
+
+
+def test_the_release_that_was_tested_is_well_and_another_a_warning(ai_toolkit: Trainer) -> None:
+    assert any("as tested" in text for text in told("ai-toolkit", Level.OK))
+    ai_toolkit.set_version("9.9.9")
+    (other,) = told("ai-toolkit", Level.WARNING)
+    assert "9.9.9" in other
+
+
+def test_packages_that_cannot_be_imported_are_named(ai_toolkit: Trainer) -> None:
+    ai_toolkit.answer(broken={"torch": "ModuleNotFoundError: No module named 'torch'", "peft": "ImportError: x"})
+    (broken,) = told("ai-toolkit", Level.FAILED)
+    assert "cannot import torch, peft (ModuleNotFoundError: No module named 'torch')" in broken
+
+
+def test_a_trainer_without_our_kind_of_job_is_a_failure(ai_toolkit: Trainer) -> None:
+    ai_toolkit.answer(trainers=["sd_trainer"])
+    assert any("diffusion_trainer" in text for text in told("ai-toolkit", Level.FAILED))
+
+
+def test_an_answer_that_is_none_is_a_failure(ai_toolkit: Trainer) -> None:
+    ai_toolkit.say("hello")
+    assert any("does not answer as a Python does" in text for text in told("ai-toolkit", Level.FAILED))
+
+
+def test_a_torch_without_a_gpu_is_a_warning_and_in_production_a_failure(ai_toolkit: Trainer, settings: Any) -> None:
+    ai_toolkit.answer(gpus=[])
+    assert "torch sees no GPU: only tiny models can be trained" in told("gpu", Level.WARNING)
     settings.IS_PRODUCTION = True
-    assert any("HF_TOKEN is not set" in finding.text for finding in findings("training"))
-    settings.TRAINER_ENVIRONMENT = {**settings.TRAINER_ENVIRONMENT, "HF_TOKEN": "hf_mellon"}
+    assert "torch sees no GPU" in told("gpu", Level.FAILED)
+
+
+def test_a_card_is_held_against_what_the_models_need(ai_toolkit: Trainer) -> None:
+    ai_toolkit.answer(gpus=[["NVIDIA H100", 85_000_000_000]])
+    assert "torch sees NVIDIA H100 with 85 GB, enough for every base model" in told("gpu", Level.OK)
+    ai_toolkit.answer(gpus=[["NVIDIA RTX 4090", 25_390_000_000]])
+    (small,) = told("gpu", Level.WARNING)
+    assert "flux-dev" not in small
+    assert "qwen-image (32 GB)" in small
+
+
+def test_base_models_are_here_or_downloaded_or_out_of_reach(ai_toolkit: Trainer, settings: Any) -> None:
+    settings.TRAINER_ENVIRONMENT |= {"HF_TOKEN": "hf_mellon"}
+    assert not told("base models", Level.WARNING)
+    (settings.MODELS_DIR / "sdxl").mkdir(parents=True)
+    (half,) = told("base models", Level.FAILED)
+    assert "local copy of sdxl lacks unet" in half
+    for part in ("unet", "text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2", "vae", "scheduler"):
+        (settings.MODELS_DIR / "sdxl" / part).mkdir()
+    (ai_toolkit.hub_cache / "models--Qwen--Qwen-Image" / "snapshots" / "0").mkdir(parents=True)
+    assert "on this machine: qwen-image, sdxl" in told("base models", Level.OK)
+    settings.TRAINER_ENVIRONMENT |= {"HF_HUB_OFFLINE": "1"}
+    (away,) = told("base models", Level.WARNING)
+    assert "downloads are turned off: flux-dev" in away
+
+
+def test_a_missing_token_is_a_warning_and_a_given_one_is_never_shown(ai_toolkit: Trainer, settings: Any) -> None:
+    (missing,) = told("base models", Level.WARNING)
+    assert "HF_TOKEN is not set: the gated flux-dev, flux-schnell" in missing
+    settings.TRAINER_ENVIRONMENT |= {"HF_TOKEN": "hf_mellon"}
     assert not any("HF_TOKEN" in finding.text or "hf_mellon" in finding.text for finding in examine("training"))
+
+
+def test_a_disk_too_small_for_a_download_is_a_warning(ai_toolkit: Trainer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("isengard.doctor.trained_models.DOWNLOAD_BYTES", 10**18)
+    assert any("a download may take" in text for text in told("base models", Level.WARNING))
+
+
+def test_a_data_directory_whose_path_ai_toolkit_stumbles_over_is_a_failure(settings: Any, tmp_path: Path) -> None:
+    settings.DATA_DIR = tmp_path / "my_LoRAs"
+    settings.DATA_DIR.mkdir()
+    (hazard,) = told("data", Level.FAILED)
+    assert "contains _LoRA" in hazard
+
+
+def test_loras_that_others_cannot_read_are_a_warning(settings: Any) -> None:
+    file = settings.DATA_DIR / "loras" / "char-1" / "v1.safetensors"
+    file.parent.mkdir(parents=True)
+    file.touch(0o600)
+    (closed,) = told("data", Level.WARNING)
+    assert "1 LoRAs cannot be read by the group" in closed
 
 
 def test_the_cards_are_told_as_the_driver_names_them(settings: Any, tmp_path: Path) -> None:

@@ -74,4 +74,7 @@ class PreviewEvent(serializers.Serializer[None]):
 
     job_id = serializers.CharField()
     job_type = serializers.ChoiceField(("generation",))
-    image = serializers.CharField(help_text="A data URL: JPEG or PNG in base64.")
+    image = serializers.CharField(help_text="A data URL: JPEG or PNG in base64, at most about 70,000 characters.")
+    image_index = serializers.IntegerField(
+        required=False, min_value=0, max_value=7, help_text="Which of the job's images it shows, counted from 0."
+    )

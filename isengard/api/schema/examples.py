@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from generation.params import GenerationParams
+
 MOMENT, LATER, DONE = "2025-01-15T10:30:00.000Z", "2025-01-15T10:31:00.000Z", "2025-01-15T11:00:00.000Z"
 
 CHARACTER_INPUT = {"name": "John Smith", "description": "Optional description", "trigger_word": "johnsmith_person"}
@@ -57,6 +59,9 @@ TRAINING = {
     "attempt": 1,
     "queue_position": None,
     "message": "Training complete",
+    "retry_of": None,
+    "extends": None,
+    "resume_from": None,
 }
 GENERATION_CONFIG = {
     "prompt": "A portrait photo of johnsmith_person",
@@ -73,10 +78,34 @@ GENERATION_CONFIG = {
     "use_facedetailer": False,
     "use_upscale": False,
 }
+GENERATED_IMAGE = {
+    "index": 0,
+    "filename": "gen-abc123-0.png",
+    "url": "/api/generation/output/gen-abc123-0.png",
+    "thumbnail_url": "/api/generation/output/gen-abc123-0.png?size=320",
+    "width": 1024,
+    "height": 1024,
+    "size_bytes": 1400000,
+    "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+    "seed": 12345,
+    "prompt": GENERATION_CONFIG["prompt"],
+    "negative_prompt": GENERATION_CONFIG["negative_prompt"],
+    "loras": [
+        {
+            "id": "lora-abc123",
+            "name": "John Smith v1",
+            "version": 1,
+            "sha256": "60303ae22b998861bce3b28f33eec1be758a213c86c93c076dbe9f558c11c752",
+            "strength": 1.0,
+        }
+    ],
+    "seconds": 14.2,
+    "created_at": DONE,
+}
 GENERATION = {
     "id": "gen-abc123",
     "status": "completed",
-    "config": {**GENERATION_CONFIG, "seed": 12345, "model_variant": "flux-dev"},
+    "config": GenerationParams.model_validate({**GENERATION_CONFIG, "seed": 12345}).model_dump(mode="json"),
     "progress": 100,
     "error_message": None,
     "created_at": MOMENT,
@@ -85,6 +114,9 @@ GENERATION = {
     "count": 1,
     "output_paths": ["gen-abc123-0.png"],
     "seeds": [12345],
+    "images": [GENERATED_IMAGE],
+    "preset_name": None,
+    "rerun_of": None,
     "attempt": 1,
     "queue_position": None,
     "message": "Generation complete",
@@ -109,7 +141,16 @@ REQUESTS: dict[str, Any] = {
     "createCharacter": CHARACTER_INPUT,
     "updateCharacter": {"name": "Updated Name", "trigger_word": "updated_trigger"},
     "startTraining": {"character_id": "char-xyz789", "config": TRAINING_CONFIG},
-    "startGeneration": {"config": GENERATION_CONFIG, "count": 1},
+    "retryTraining": {"from_checkpoint": None},
+    "extendTraining": {"steps": 500},
+    "rerunGeneration": {
+        "config": {"steps": 30, "loras": [{"lora_id": "uploaded:lora-xyz789", "strength": 0.5}]},
+        "index": 0,
+    },
+    "startGeneration": {
+        "config": {**GENERATION_CONFIG, "loras": [{"lora_id": "uploaded:lora-xyz789", "strength": 0.5}]},
+        "count": 1,
+    },
     "sendClientLogs": CLIENT_LOGS,
     "setImageCaption": {"caption": "johnsmith_person in a red coat"},
 }
@@ -133,6 +174,7 @@ ANSWERS: dict[tuple[str, str], Any] = {
     ("listGenerations", "200"): [GENERATION],
     ("startGeneration", "201"): GENERATION,
     ("getGeneration", "200"): GENERATION,
+    ("rerunGeneration", "201"): {**GENERATION, "rerun_of": "gen-abc122"},
     ("cancelGeneration", "200"): {**GENERATION, "status": "cancelled", "message": "Generation cancelled"},
 }
 

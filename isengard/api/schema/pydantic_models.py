@@ -12,7 +12,11 @@ if TYPE_CHECKING:
     from drf_spectacular.utils import Direction
 
 # In an answer every parameter is there, in a request none has to be: two components, as the frontend calls them.
-CONFIG_NAMES = {"TrainingParams": "TrainingConfig", "GenerationParams": "GenerationConfig"}
+CONFIG_NAMES = {
+    "TrainingParams": "TrainingConfig",
+    "GenerationParams": "GenerationConfig",
+    "LoraChoice": "LoraChoice",
+}
 # Taken as it was sent, because a preset comes between it and its defaults; to a client it is the parameters.
 LOOSE_CONFIGS = {"TrainingRequest": TrainingParams}
 # The frontend's types have these as plain numbers and texts, which would not fit a union of the allowed values.

@@ -10,7 +10,7 @@ from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 
 ADMIN_NAME = "admin"
-STORAGE_FOLDERS = ("uploads", "loras", "outputs", "samples", "checkpoints")
+STORAGE_FOLDERS = ("uploads", "inputs", "loras", "outputs", "samples", "checkpoints")
 GENERATED_PASSWORD_BYTES = 12
 
 
