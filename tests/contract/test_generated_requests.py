@@ -19,9 +19,12 @@ STORIES, STEPS_OF_A_STORY = 8, 10
 # A stream of a job that lives does not end; what answers without one is in the tests of hostile requests.
 STREAMS = "/stream$"
 # Whether bytes are a picture, a LoRA or a ZIP file is more than a schema can say.
-FILES = ("uploadCharacterImages", "importCharacterImages", "uploadLora")
+FILES = ("uploadCharacterImages", "importCharacterImages", "uploadLora", "uploadGenerationImage")
 ACCEPTANCE = [positive_data_acceptance]
 TOGGLES = ("use_controlnet", "use_ipadapter", "use_facedetailer", "use_upscale")
+# Whether a text with choices in it can be written out is more than a schema can say too.
+SWITCHES = (*TOGGLES, "dynamic_prompts")
+IMAGES = ("init_image", "control_image", "reference_image")
 
 
 def closing_application(environ: dict, start_response: object) -> list[bytes]:
@@ -73,8 +76,10 @@ def beyond_schemas(value: object, name: str = "") -> object:
         return {key: beyond_schemas(part, key) for key, part in value.items()}
     if isinstance(value, list):
         return [beyond_schemas(part) for part in value]
-    if name in TOGGLES:
+    if name in SWITCHES:
         return False
+    if name in IMAGES or name == "model_variant":
+        return "flux-dev" if name == "model_variant" else None
     if isinstance(value, float) and value.is_integer():
         return int(value)
     return letters(value) if name == "trigger_word" and isinstance(value, str) else value

@@ -13,7 +13,7 @@ from django.core.management import get_commands
 from django.urls import resolve
 from pydantic import BaseModel
 
-from generation.engines.comfyui import graph
+from base_models import MODELS
 from generation.params import GenerationParams
 from jobs.params import describe
 from tests.docs.pages import (
@@ -23,6 +23,7 @@ from tests.docs.pages import (
     README,
     code_in,
     is_passed_on_to_trainers,
+    read_by_tests,
     section,
     settings_read,
     tables,
@@ -81,6 +82,8 @@ def _row(name: str, known: dict[str, Any]) -> list[str]:
 def _values(name: str, known: dict[str, Any]) -> str:
     if name == "sample_prompts":
         return "text, or a list of texts"
+    if name == "loras":
+        return "a list of at most 8, each `lora_id` and `strength`"
     if "options" in known:
         return ", ".join(f"`{option}`" for option in known["options"])
     if known["type"] == "bool":
@@ -112,14 +115,14 @@ def test_every_command_that_a_page_names_exists(page: Path) -> None:
     code = code_in(page.read_text())
     targets = set(re.findall(r"^([a-z][a-z-]*):", (PROJECT / "Makefile").read_text(), re.MULTILINE))
     assert set(re.findall(r"\bmake ([a-z][a-z-]*)", code)) <= targets
-    assert set(re.findall(r"manage\.py ([a-z]+)", code)) <= set(get_commands())
+    assert set(re.findall(r"manage\.py ([a-z_]+)", code)) <= set(get_commands())
     assert [name for name in re.findall(r"python3? -m ([\w.]+)", code) if importlib.util.find_spec(name) is None] == []
 
 
 @EACH_PAGE
 def test_every_setting_that_a_page_names_is_read(page: Path) -> None:
     named = set(re.findall(r"\b(ISENGARD_[A-Z_]+|COMFYUI_[A-Z_]+|AI_TOOLKIT_[A-Z_]+)\b", code_in(page.read_text())))
-    assert named <= set(settings_read())
+    assert named <= set(settings_read()) | read_by_tests()
 
 
 @EACH_PAGE
@@ -135,9 +138,11 @@ def test_every_address_that_the_readme_explains_is_answered() -> None:
 
 
 def test_the_engines_page_names_the_model_files_that_are_asked_for() -> None:
-    (rows,) = tables(section(PROJECT / "docs" / "engines.md", "ComfyUI"))
-    named = set(re.findall(r"`([\w.-]+\.safetensors)`", " ".join(row[1] for row in rows)))
-    assert named == {*graph.MODEL_FILES.values(), graph.T5_FILE, graph.CLIP_FILE, graph.VAE_FILE}
+    models, _switches = tables(section(PROJECT / "docs" / "engines.md", "ComfyUI"))
+    named = set(re.findall(r"`([\w.-]+\.safetensors)`", " ".join(" ".join(row) for row in models)))
+    generating = [model.generating for model in MODELS.values() if model.generating is not None]
+    asked_for = [names for model in generating for names in (model.diffusion_model, *model.text_encoders, model.vae)]
+    assert {names[0] for names in asked_for if names} <= named
 
 
 def test_every_runtime_dependency_has_its_reason() -> None:

@@ -105,7 +105,7 @@ def test_a_cancelled_generations_prompt_is_gone_within_two_seconds(api: Api, sta
 
     def prompts() -> list[str]:
         queue = requests.get(f"{comfyui}/queue", timeout=5).json()
-        return [item[1] for item in queue["queue_running"] + queue["queue_pending"] if job in item[1]]
+        return [item[1] for item in queue["queue_running"] + queue["queue_pending"] if job in str(item[3])]
 
     wait_until(lambda: api.job(job)["status"] == "running" and prompts(), what="the prompt")
     api.cancel(job)
