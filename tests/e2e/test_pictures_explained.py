@@ -49,7 +49,7 @@ def test_a_picture_can_be_made_again_from_what_it_says(api: Api) -> None:
 
 
 def test_a_picture_carries_what_made_it_and_nothing_of_the_server(api: Api, stack: Stack) -> None:
-    file = ("style.safetensors", lora_bytes(0.25), "application/octet-stream")
+    file = ("style.safetensors", lora_bytes(0.375), "application/octet-stream")
     lora = api.call(
         "POST",
         "/api/loras/upload",

@@ -43,7 +43,7 @@ OTHER_VALUES: dict[str, Any] = {
     "model_variant": "flux-schnell",
 }
 # It decides what the prompts of each image are before there is a graph: test_pictures.py.
-WIRED_ELSEWHERE = {"dynamic_prompts"}
+WIRED_ELSEWHERE = {"dynamic_prompts", "workflow"}
 # What a parameter needs beside it to act.
 LEADERS: dict[str, dict[str, Any]] = {
     "lora_strength": {"lora_id": "char-9"},
