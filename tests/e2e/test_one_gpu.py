@@ -109,25 +109,25 @@ def test_the_kinds_take_turns_by_age_and_never_meet_on_the_gpu(exclusive: Stack,
 
 def test_a_long_training_saves_makes_room_and_goes_on_where_it_was(exclusive: Stack, api: Api) -> None:
     with Watchman(exclusive) as watchman:
-        training = api.train(api.make_character(), steps=500, checkpoint_every_n_steps=1000)
+        training = api.train(api.make_character(), steps=1000, checkpoint_every_n_steps=2000)
         wait_until(lambda: api.job(training)["current_step"] > 10, what="its first steps")
         generation = api.generate(steps=100)
         told = wait_until(lambda: api.job(generation)["message"], what="a reason")
         assert re.fullmatch(rf"Waiting for the GPU: {training} is training \(\d+ %\)", told)
-        paused = wait_until(lambda: PAUSED.fullmatch(api.job(training)["message"]), what="the pause")
+        paused = wait_until(lambda: PAUSED.fullmatch(api.job(training)["message"]), what="the pause", seconds=60)
         assert api.wait_for(generation)["status"] == "completed"
         assert api.job(training)["status"] != "completed"
         ended = api.wait_for(training)
     watchman.assert_never_both([generation])
-    assert (ended["status"], ended["attempt"], ended["current_step"]) == ("completed", 2, 500)
+    assert (ended["status"], ended["attempt"], ended["current_step"]) == ("completed", 2, 1000)
     assert paused[2] == generation
     log = api.call("GET", f"/api/jobs/{training}/logs").text
-    for text in ("Makes room for waiting jobs", "gave back 12.0 GiB", f"Going on from step {paused[1]} of 500"):
+    for text in ("Makes room for waiting jobs", "gave back 12.0 GiB", f"Going on from step {paused[1]} of 1000"):
         assert text in log
-    assert 100 < int(paused[1]) < 500
+    assert 100 < int(paused[1]) < 1000
     assert query(exclusive, "SELECT crashes FROM jobs_job WHERE id = ?", training) == [(0,)]
-    points = api.get(f"/api/training/{training}/loss?points=1000")["points"]
-    assert [point["step"] for point in points] == list(range(points[0]["step"], 501))
+    points = api.get(f"/api/training/{training}/loss?points=2000")["points"]
+    assert [point["step"] for point in points] == list(range(points[0]["step"], 1001))
 
 
 def test_a_worker_killed_with_the_gpu_leaves_it_only_when_its_trainer_is_gone(exclusive: Stack, api: Api) -> None:
