@@ -28,6 +28,8 @@ from generation.workflows.workflow import Workflow
 from jobs.params import describe
 
 REMEMBERED_SECONDS = 30.0
+# At a start the servers come up one after the other, often later than the first question.
+SILENCE_REMEMBERED_SECONDS = 3.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,6 +43,11 @@ class Asked:
     at: float
     answered_at: float | None
     classes: frozenset[str] = frozenset()
+
+    @property
+    def is_old(self) -> bool:
+        lasts = SILENCE_REMEMBERED_SECONDS if self.answered_at is None else REMEMBERED_SECONDS
+        return time.monotonic() - self.at > lasts
 
     @property
     def is_stale(self) -> bool:
@@ -65,8 +72,7 @@ def asked(classes: frozenset[str] = frozenset()) -> Asked:
     global _asked
     wanted = classes.union(*(each.classes for each in own_workflows().values() if isinstance(each, Workflow)))
     with _lock:
-        is_old = _asked is None or time.monotonic() - _asked.at > REMEMBERED_SECONDS
-        if _asked is None or is_old or not wanted <= _asked.classes:
+        if _asked is None or _asked.is_old or not wanted <= _asked.classes:
             _asked = _ask(_asked, wanted)
         return _asked
 

@@ -189,3 +189,14 @@ def test_a_supported_toggle_starts_a_job(api: Client, server: Declared) -> None:
     answer = start(api, use_upscale=True, upscale_factor=4)
     assert answer.status_code == 201
     assert answer.json()["config"]["upscale_factor"] == 4
+
+
+def test_a_server_that_comes_up_after_the_first_question_is_offered_soon(
+    monkeypatch: pytest.MonkeyPatch, settings
+) -> None:
+    settings.COMFYUI_URLS = [f"http://127.0.0.1:{free_port()}"]
+    assert not offers.info()["models"]["flux-dev"]["available"]
+    monkeypatch.setattr(offers, "SILENCE_REMEMBERED_SECONDS", 0.0)
+    with declaring_server() as declared:
+        settings.COMFYUI_URLS = [declared.url]
+        assert offers.info()["models"]["flux-dev"]["available"]
