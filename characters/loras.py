@@ -4,11 +4,12 @@ from collections.abc import Callable
 from functools import partial
 
 from django.db import transaction
-from django.db.models import F
+from django.db.models import F, Q
 
 from characters import files
 from characters.models import Character, Lora
 
+EVERY = Q()
 DeleteCheck = Callable[[str], None]
 
 _delete_checks: list[DeleteCheck] = []
@@ -32,8 +33,8 @@ def issue_version(character_id: str) -> int:
     return character.values_list("lora_versions_issued", flat=True).get()
 
 
-def newest_lora(character_id: str) -> Lora | None:
-    return Lora.objects.filter(character_id=character_id).order_by("-version").first()
+def newest_lora(character_id: str, among: Q = EVERY) -> Lora | None:
+    return Lora.objects.filter(among, character_id=character_id).order_by("-version").first()
 
 
 def hold(lora_id: str) -> Lora | None:

@@ -9,7 +9,7 @@ from rest_framework import exceptions
 
 from base_models import MODELS
 from characters.lora_facts import family_of, fits
-from characters.loras import hold
+from characters.loras import hold, newest_lora
 from characters.models import Character, Lora
 from generation.params import VARIANTS, GenerationParams
 
@@ -92,11 +92,10 @@ def _find(lora_id: str, variant: str | None) -> Lora:
 
 def _newest_that_fits(character_id: str, variant: str | None) -> Lora:
     """Return the newest LoRA for the model, or just the newest if there is none for it."""
-    versions = Lora.objects.filter(character_id=character_id).order_by("-version")
-    newest = versions.first()
+    newest = newest_lora(character_id)
     if newest is None:
         raise exceptions.ValidationError(f"Character {character_id} has no LoRA yet: train one first.")
-    return (versions.filter(fits(variant)).first() if variant else None) or newest
+    return (newest_lora(character_id, fits(variant)) if variant else None) or newest
 
 
 def _refuse_twice(chosen: list[ChosenLora]) -> None:

@@ -7,7 +7,7 @@ from generation.engines.comfyui.nodes import Graph, Link
 from generation.engines.comfyui.workflow.request import CLIP, FIRST_LORA, MODEL, VAE, Loaded, Request
 from generation.engines.order import LoraFile
 
-MODEL_ONLY_LORA, WHOLE_LORA = "LoraLoaderModelOnly", "LoraLoader"
+MODEL_ONLY_LORA = "LoraLoaderModelOnly"
 PAIR = 2
 
 
@@ -51,8 +51,3 @@ def stack_loras(graph: Graph, request: Request, loaded: Loaded, loras: Iterable[
 
 def _second_of(node_id: str) -> Link:
     return (node_id, 1)
-
-
-def lora_class(*, is_checkpoint: bool) -> str:
-    """Return the class of the node that loads a LoRA."""
-    return WHOLE_LORA if is_checkpoint else MODEL_ONLY_LORA
