@@ -6,12 +6,11 @@ import socket
 import struct
 import subprocess
 import sys
-import threading
 import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import requests
@@ -21,6 +20,7 @@ from generation.engines.comfyui.prompt_ids import PromptTag, prompt_id_of
 from generation.engines.order import GenerationOrder, LoraFile
 from generation.params import GenerationParams
 from jobs.events import Artifact, Controls, Event, Log, Progress
+from tests.http_serving import serving
 
 PROJECT = Path(__file__).resolve().parents[2]
 START_SECONDS = 15
@@ -150,15 +150,8 @@ def answering_server(status: int, body: bytes) -> Iterator[str]:
         def log_message(self, *_: object) -> None:
             return
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with serving(Handler) as url:
+        yield url
 
 
 def order_for(

@@ -2,11 +2,10 @@
 
 import itertools
 import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 from generation.engines.comfyui.catalogue import NOT_FILES, loaders_of
@@ -14,6 +13,7 @@ from generation.engines.comfyui.nodes import Graph
 from generation.engines.comfyui.workflow import NotOffered, build_graph
 from generation.params import TOGGLES, VARIANTS, GenerationParams
 from tests.generation.node_declarations import DECLARATIONS
+from tests.http_serving import serving
 
 
 def expected_files() -> set[tuple[str, str]]:
@@ -91,14 +91,5 @@ def declaring_server() -> Iterator[Declared]:
         def log_message(self, *_: object) -> None:
             return
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-    thread.start()
-    declared.url = f"http://127.0.0.1:{server.server_port}"
-    try:
+    with serving(Handler) as declared.url:
         yield declared
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()

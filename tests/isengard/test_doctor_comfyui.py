@@ -1,10 +1,9 @@
 """What the doctor says of the ComfyUI servers themselves: release, card, clock, models and node packs."""
 
 import json
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from isengard.doctor import Finding, Level
 from isengard.doctor.comfyui import check_servers
 from isengard.doctor.comfyui_vitals import check_vitals
 from tests.generation.simulator_process import Simulator
+from tests.http_serving import serving
 
 CARD = {"name": "cuda:0 Big", "type": "cuda", "vram_total": 24_000_000_000, "vram_free": 20_000_000_000}
 NOW, LONG_AGO = None, "Mon, 01 Jan 2024 00:00:00 GMT"
@@ -41,15 +41,8 @@ def server_that_says(
         def log_message(self, *_: object) -> None:
             return
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with serving(Handler) as url:
+        yield url
 
 
 def complaints(**said: Any) -> list[Finding]:
