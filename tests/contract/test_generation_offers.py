@@ -9,8 +9,8 @@ from django.test import Client
 from generation import offers
 from generation.params import TOGGLES, VARIANTS
 from jobs.models import Job
-from tests.generation.comfyui_fixtures import free_port
 from tests.generation.declaring_server import Declared, declaring_server
+from tests.stack import free_port
 
 UPSCALER = "RealESRGAN_x4plus.pth"
 

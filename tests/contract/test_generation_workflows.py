@@ -14,7 +14,6 @@ from generation.models import WorkflowCopy
 from generation.workflow_choice import kept_by
 from jobs.models import Job
 from tests.contract.test_generation_images import upload
-from tests.generation.comfyui_fixtures import free_port
 from tests.generation.declaring_server import Declared, declaring_server
 from tests.generation.node_declarations import DECLARATIONS
 from tests.generation.own_workflow_files import (
@@ -25,6 +24,7 @@ from tests.generation.own_workflow_files import (
     mapping_from_an_image,
     write_workflow,
 )
+from tests.stack import free_port
 
 pytestmark = pytest.mark.django_db
 

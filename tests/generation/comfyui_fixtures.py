@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import socket
 import struct
 import subprocess
 import sys
@@ -21,6 +20,7 @@ from generation.engines.order import GenerationOrder, LoraFile
 from generation.params import GenerationParams
 from jobs.events import Artifact, Controls, Event, Log, Progress
 from tests.http_serving import serving
+from tests.stack import free_port
 
 PROJECT = Path(__file__).resolve().parents[2]
 START_SECONDS = 15
@@ -34,13 +34,6 @@ QUICK = Limits(
     settle_seconds=0.2,
     preview_seconds=0.1,
 )
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def wait_until(is_so: Callable[[], bool], what: str, seconds: float = DEADLINE_SECONDS) -> None:

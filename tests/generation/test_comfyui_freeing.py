@@ -7,9 +7,9 @@ import pytest
 
 from generation.engines.comfyui import free_gpu
 from jobs.events import Event, Log
-from tests.generation.comfyui_fixtures import free_port
 from tests.generation.network_fixtures import ScriptedServer
 from tests.generation.simulator_process import Simulator, flux_graph, wait_for
+from tests.stack import free_port
 
 pytest_plugins = ["tests.generation.simulator_fixtures"]
 

@@ -18,8 +18,9 @@ from generation.kind import GenerationKind
 from generation.params import GenerationParams
 from generation.servers import reachable
 from jobs.models import GpuLease, Job, Slot, Status
-from tests.generation.comfyui_fixtures import StandIn, free_port, running_stand_in, wait_until
+from tests.generation.comfyui_fixtures import StandIn, running_stand_in, wait_until
 from tests.jobs.fakes import this_process
+from tests.stack import free_port
 
 pytestmark = pytest.mark.django_db
 
