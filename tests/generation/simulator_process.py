@@ -182,9 +182,12 @@ class Simulator:
         return [item[1] for item in running], [item[1] for item in waiting]
 
     def start_endless(self) -> str:
-        """Start a prompt that samples until it is interrupted."""
+        """Return a prompt once it samples, which it does until it is interrupted."""
+        witness = self.listen()
         prompt_id = self.submit(flux_graph(steps=ENDLESS_STEPS))
-        wait_for(lambda: prompt_id in self.queued_ids()[0], f"{prompt_id} runs")
+        witness.until("progress", prompt_id=prompt_id)
+        self._listeners.remove(witness)
+        witness.close()
         return prompt_id
 
     def become_idle(self) -> None:
