@@ -56,6 +56,7 @@ class Job(models.Model):
     priority = models.IntegerField(default=0, help_text="Higher starts first.")
     created_at = models.DateTimeField(default=timezone.now)
     run_after = models.DateTimeField(null=True, blank=True, help_text="Not before this time.")
+    deadline_at = models.DateTimeField(null=True, blank=True, help_text="Cancelled then, if it has not ended.")
     started_at = models.DateTimeField(null=True, blank=True, help_text="The first start.")
     completed_at = models.DateTimeField(null=True, blank=True)
     stepping_since = models.DateTimeField(null=True, blank=True, help_text="When this attempt made its first step.")
@@ -131,6 +132,34 @@ class Job(models.Model):
 
 def new_job_id(prefix: str) -> str:
     return f"{prefix}-{secrets.token_hex(6)}"
+
+
+class Attempt(models.Model):
+    """One claim of a job, from the claim until nothing of its engine is left: attempts of a job never overlap."""
+
+    class Outcome(models.TextChoices):
+        COMPLETED = "completed", "completed"
+        FAILED = "failed", "failed"
+        CANCELLED = "cancelled", "cancelled"
+        GIVEN_BACK = "given_back", "given back"
+        CRASHED = "crashed", "crashed"
+
+    job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="attempts")
+    number = models.PositiveIntegerField(help_text="As `Job.attempt` counts, from 1.")
+    slot = models.CharField(max_length=200)
+    worker = models.JSONField(default=dict, help_text="Identity of the process that claimed it.")
+    from_step = models.PositiveIntegerField(null=True, blank=True, help_text="The step it went on from.")
+    claimed_at = models.DateTimeField(default=timezone.now)
+    ended_at = models.DateTimeField(null=True, blank=True)
+    outcome = models.CharField(max_length=12, choices=Outcome, blank=True)
+    reason = models.CharField(max_length=500, blank=True)
+
+    class Meta:
+        ordering = ["number"]
+        constraints = [models.UniqueConstraint(fields=["job", "number"], name="attempt_numbered_once")]
+
+    def __str__(self) -> str:
+        return f"{self.job_id} attempt {self.number}"
 
 
 class Artifact(models.Model):
@@ -284,6 +313,7 @@ class Slot(models.Model):
     failures = models.PositiveSmallIntegerField(default=0, help_text="Failures of its engine in a row.")
     paused_until = models.DateTimeField(null=True, blank=True, help_text="Takes no work before, after its failures.")
     trouble = models.CharField(max_length=300, blank=True, help_text="Why its engine last failed.")
+    drained_since = models.DateTimeField(null=True, blank=True, help_text="Takes no work since, by an operator's wish.")
 
     def __str__(self) -> str:
         return self.name
