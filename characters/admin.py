@@ -9,6 +9,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from unfold.admin import ModelAdmin, TabularInline
 
 from characters import images, lifecycle, loras
 from characters.listing import with_counts
@@ -25,7 +26,7 @@ class Thumbnailed:
         return format_html(shown, url, image.name)
 
 
-class ImageInline(Thumbnailed, admin.TabularInline):  # type: ignore[type-arg]
+class ImageInline(Thumbnailed, TabularInline):
     model = TrainingImage
     extra = 0
     # Removing an image removes its file too, which an inline would forget.
@@ -39,7 +40,7 @@ class ImageInline(Thumbnailed, admin.TabularInline):  # type: ignore[type-arg]
 
 
 @admin.register(Character)
-class CharacterAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+class CharacterAdmin(ModelAdmin):
     list_display = ("name", "trigger_word", "image_count", "newest_version", "created_at")
     search_fields = ("id", "name", "trigger_word")
     date_hierarchy = "created_at"
@@ -72,7 +73,7 @@ class CharacterAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
 
 @admin.register(TrainingImage)
-class TrainingImageAdmin(Thumbnailed, admin.ModelAdmin):  # type: ignore[type-arg]
+class TrainingImageAdmin(Thumbnailed, ModelAdmin):
     list_display = ("name", "character", "thumbnail", *MEASURED)
     list_select_related = ("character",)
     list_filter = ("content_type",)
@@ -92,7 +93,7 @@ class TrainingImageAdmin(Thumbnailed, admin.ModelAdmin):  # type: ignore[type-ar
 
 
 @admin.register(Lora)
-class LoraAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+class LoraAdmin(ModelAdmin):
     list_display = ("name", "character", "version", "trigger_word", "base_model", "size_bytes", "created_at")
     list_select_related = ("character",)
     list_filter = ("base_model",)

@@ -1,7 +1,3 @@
-"""What the admin pages are called."""
+"""What the admin shows beyond the rows of single apps."""
 
-from django.contrib import admin
-
-admin.site.site_header = "Isengard"
-admin.site.site_title = "Isengard"
-admin.site.index_title = "Operations"
+from isengard.cockpit import accounts  # noqa: F401

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from django.core.exceptions import ImproperlyConfigured
 
 from isengard.api.schema.document import spectacular_settings
+from isengard.cockpit.look import unfold_settings
 from isengard.environment import BASE_DIR, at_least, choice, env, secret_key
 from isengard.logs import logging_config
 
@@ -54,6 +55,8 @@ INSTALLED_APPS = [
     "drf_spectacular",
     "drf_spectacular_sidecar",
     "corsheaders",
+    # Before the admin, whose site and templates it takes the place of.
+    "unfold",
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -66,6 +69,7 @@ MIDDLEWARE = [
     "corsheaders.middleware.CorsMiddleware",
     "isengard.api.errors.JsonErrorsMiddleware",
     "isengard.api.bodies.BodyLimitMiddleware",
+    "isengard.cockpit.policy.ContentSecurityPolicyMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -92,6 +96,7 @@ TEMPLATES = [
         },
     }
 ]
+UNFOLD = unfold_settings()
 STATIC_URL = "/static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"
 # Without a collectstatic (as under `make run`) whitenoise serves the files from the packages they came in.

@@ -6,6 +6,7 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
+from unfold.admin import ModelAdmin, TabularInline
 
 from jobs import readable
 from jobs.admin import showing
@@ -34,7 +35,7 @@ class ArtifactShown(showing.ReadOnly):
         return showing.pretty_json(artifact.details)
 
 
-class ArtifactInline(ArtifactShown, admin.TabularInline):  # type: ignore[type-arg]
+class ArtifactInline(ArtifactShown, TabularInline):
     model = Artifact
     extra = 0
     fields = ("picture", "type", "name_link", "step", "file_size", "created_at")
@@ -46,7 +47,7 @@ class ArtifactInline(ArtifactShown, admin.TabularInline):  # type: ignore[type-a
 
 
 @admin.register(Artifact)
-class ArtifactAdmin(ArtifactShown, admin.ModelAdmin):  # type: ignore[type-arg]
+class ArtifactAdmin(ArtifactShown, ModelAdmin):
     list_display = ("name", "picture", "type", "job_link", "step", "file_size", "age")
     list_select_related = ("job",)
     list_filter = ("type", "job__kind")
@@ -59,7 +60,7 @@ class ArtifactAdmin(ArtifactShown, admin.ModelAdmin):  # type: ignore[type-arg]
 
 
 @admin.register(JobLogLine)
-class JobLogLineAdmin(showing.ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
+class JobLogLineAdmin(showing.ReadOnly, ModelAdmin):
     """The lines that are still rows: those of live jobs. What has ended is in a file, shown on the job's own page."""
 
     list_display = ("moment", "coloured_level", "job_link", "event", "short_message")
@@ -73,7 +74,8 @@ class JobLogLineAdmin(showing.ReadOnly, admin.ModelAdmin):  # type: ignore[type-
     readonly_fields = fields
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[JobLogLine]:
-        return super().get_queryset(request).select_related("job")
+        lines: QuerySet[JobLogLine] = super().get_queryset(request)
+        return lines.select_related("job")
 
     @admin.display(description="Time (UTC)", ordering="id")
     def moment(self, line: JobLogLine) -> str:

@@ -7,6 +7,7 @@ from django.db.models import Count, IntegerField, OuterRef, Prefetch, QuerySet, 
 from django.db.models.functions import Coalesce
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
+from unfold.admin import ModelAdmin
 
 from jobs import readable, slots
 from jobs.admin import showing
@@ -14,7 +15,7 @@ from jobs.models import GpuLease, Job, Slot
 
 
 @admin.register(Slot)
-class SlotAdmin(showing.ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
+class SlotAdmin(showing.ReadOnly, ModelAdmin):
     list_display = ("name", "kind", "state", "heartbeat_age", "load", "gpu", "short_engine", "engine_state")
     list_select_related = ("gpu",)
     list_filter = ("kind", "gpu__host")
@@ -71,7 +72,7 @@ def _held_on(slot: Slot) -> QuerySet[Job]:
 
 
 @admin.register(GpuLease)
-class GpuLeaseAdmin(showing.ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
+class GpuLeaseAdmin(showing.ReadOnly, ModelAdmin):
     list_display = ("__str__", "holders", "slot_links")
     list_filter = ("host",)
     search_fields = ("host", "gpu", "slots__name")
@@ -81,7 +82,8 @@ class GpuLeaseAdmin(showing.ReadOnly, admin.ModelAdmin):  # type: ignore[type-ar
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[GpuLease]:
         held = Prefetch("jobs", queryset=Job.objects.held(), to_attr="held_jobs")
-        return super().get_queryset(request).prefetch_related(held, "slots")
+        gpus: QuerySet[GpuLease] = super().get_queryset(request)
+        return gpus.prefetch_related(held, "slots")
 
     @admin.display(description="Held by")
     def holders(self, gpu: Any) -> SafeString | str:

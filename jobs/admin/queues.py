@@ -7,6 +7,7 @@ from django.contrib.admin.views.main import ChangeList
 from django.http import HttpRequest
 from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
+from unfold.admin import ModelAdmin
 
 from jobs import queue, readable
 from jobs.admin import showing
@@ -44,7 +45,7 @@ PAUSING = "While a queue is paused, jobs are accepted and wait; those that run g
 
 
 @admin.register(QueueState)
-class QueueStateAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+class QueueStateAdmin(ModelAdmin):
     list_display = ("kind", *OVERVIEW[:-1])
     ordering = ("kind",)
     fieldsets = ((None, {"fields": ("kind", "is_paused", *OVERVIEW), "description": PAUSING}),)

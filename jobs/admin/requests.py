@@ -2,13 +2,14 @@
 
 from django.contrib import admin
 from django.utils.safestring import SafeString
+from unfold.admin import ModelAdmin
 
 from jobs.admin import showing
 from jobs.models import IdempotencyKey
 
 
 @admin.register(IdempotencyKey)
-class IdempotencyKeyAdmin(showing.ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
+class IdempotencyKeyAdmin(showing.ReadOnly, ModelAdmin):
     list_display = ("key", "scope", "job_link", "age")
     list_select_related = ("job",)
     search_fields = ("key", "scope", "job__id")

@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 from typing import Any
 
@@ -39,8 +40,8 @@ def test_every_list_can_be_opened_and_searched(admin_client: Client, character_i
 
 def test_the_list_of_characters_tells_images_and_newest_version(admin_client: Client, character_id: str) -> None:
     page = admin_client.get(reverse("admin:characters_character_changelist")).content.decode()
-    assert '<td class="field-image_count">1</td>' in page
-    assert '<td class="field-newest_version">v3</td>' in page
+    assert re.search(r'class="field-image_count[^>]*>\s*1\s*<', page)
+    assert re.search(r'class="field-newest_version[^>]*>\s*v3\s*<', page)
 
 
 def test_a_character_shows_its_images(admin_client: Client, character_id: str) -> None:

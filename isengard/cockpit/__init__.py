@@ -1,0 +1,1 @@
+"""The cockpit: what the admin pages show above single rows. What belongs to one app's rows is in that app's `admin`."""
