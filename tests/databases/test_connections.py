@@ -1,0 +1,69 @@
+"""How a connection is configured, and that one which broke is no obstacle to the next statement."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import environ
+import pytest
+import pytest_django
+from django.core.exceptions import ImproperlyConfigured
+from django.db import OperationalError
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.utils import ConnectionHandler
+
+from isengard.databases.configuration import configured
+from tests.postgresql import PostgreSQL
+
+
+def database(url: str) -> dict:
+    return configured(environ.Env.db_url_config(url), test_database=Path("test.sqlite3"))
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[PostgreSQL]:
+    server = PostgreSQL().start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def connection(server: PostgreSQL, django_db_blocker: pytest_django.DjangoDbBlocker) -> Iterator[BaseDatabaseWrapper]:
+    """A connection as a worker has it."""
+    chosen = database(server.url())
+    chosen["OPTIONS"]["answer_seconds"] = 7
+    connection = ConnectionHandler({"default": chosen})["default"]
+    with django_db_blocker.unblock():
+        yield connection
+        connection.close()
+
+
+def ask(connection: BaseDatabaseWrapper, question: str) -> str:
+    with connection.cursor() as cursor:
+        cursor.execute(question)
+        return cursor.fetchone()[0]
+
+
+def test_the_server_ends_what_takes_too_long_and_what_was_left_in_the_middle(connection: BaseDatabaseWrapper) -> None:
+    names = ("lock_timeout", "statement_timeout", "idle_in_transaction_session_timeout")
+    assert [ask(connection, f"SHOW {name}") for name in names] == ["7s", "7s", "1min"]
+
+
+def test_a_connection_that_broke_is_opened_anew_by_the_next_statement(
+    connection: BaseDatabaseWrapper, server: PostgreSQL
+) -> None:
+    pid = ask(connection, "SELECT pg_backend_pid()")
+    with server.connect() as other:
+        other.execute("SELECT pg_terminate_backend(%s, 5000)", [pid])
+    with pytest.raises(OperationalError):
+        ask(connection, "SELECT 1")
+    assert ask(connection, "SELECT 1") == 1
+
+
+def test_options_in_the_url_go_before_ours() -> None:
+    options = database("postgres://a@b/c?connect_timeout=3&sslmode=require")["OPTIONS"]
+    assert (options["connect_timeout"], options["sslmode"], options["keepalives"]) == (3, "require", 1)
+
+
+def test_another_kind_of_database_is_refused_in_words() -> None:
+    with pytest.raises(ImproperlyConfigured, match="DATABASE_URL must begin with sqlite:/// or postgres://"):
+        database("mysql://a@b/c")
