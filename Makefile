@@ -8,16 +8,24 @@ TEST_WORKERS ?= 3
 RUN_STAMP := $(VENV)/.installed
 DEV_STAMP := $(VENV)/.installed-dev
 
-.PHONY: run test conformance lint openapi constraints format clean venv venv-dev
+.PHONY: run test chaos conformance lint openapi constraints format clean venv venv-dev
 .DEFAULT_GOAL := run
 
 # `exec`, so that a signal to the process make started is a signal to the supervisor.
 run: $(RUN_STAMP)
 	@exec $(VENV)/bin/python -m isengard.supervisor --stop-with-parent
 
-# One file or test: `make test ARGS="tests/jobs -k cancel"`.
+# One file or test: `make test ARGS="tests/jobs -k cancel"`. Everything on PostgreSQL: `make test DB=postgresql`.
 test: $(DEV_STAMP)
-	$(VENV)/bin/python -m pytest -n $(TEST_WORKERS) --dist loadfile $(ARGS)
+	ISENGARD_TEST_DATABASE=$(DB) $(VENV)/bin/python -m pytest -n $(TEST_WORKERS) --dist loadfile $(ARGS)
+
+# Jobs of both kinds under seeded faults, then an audit; as long as told: `make chaos JOBS=1000 FAULTS=200 DB=postgresql`.
+JOBS ?= 100
+FAULTS ?= 30
+SEED ?= 1
+DB ?= sqlite
+chaos: $(DEV_STAMP)
+	$(VENV)/bin/python -m tests.faults.harness --jobs $(JOBS) --faults $(FAULTS) --seed $(SEED) --db $(DB)
 
 # The behaviours that the stand-ins and the real engines share. With one of the real ones (docs/engines.md):
 #   make conformance ISENGARD_TEST_AI_TOOLKIT_DIR=/opt/ai-toolkit ISENGARD_TEST_AI_TOOLKIT_PYTHON=/opt/ai-toolkit/venv/bin/python
