@@ -6,7 +6,7 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
-from unfold.admin import ModelAdmin, TabularInline
+from unfold.admin import ModelAdmin
 
 from jobs import readable
 from jobs.admin import showing
@@ -33,17 +33,6 @@ class ArtifactShown(showing.ReadOnly):
     @admin.display(description="Details")
     def pretty_details(self, artifact: Artifact) -> SafeString:
         return showing.pretty_json(artifact.details)
-
-
-class ArtifactInline(ArtifactShown, TabularInline):
-    model = Artifact
-    extra = 0
-    fields = ("picture", "type", "name_link", "step", "file_size", "created_at")
-    readonly_fields = fields
-
-    @admin.display(description="Name")
-    def name_link(self, artifact: Artifact) -> SafeString:
-        return showing.link(artifact)
 
 
 @admin.register(Artifact)

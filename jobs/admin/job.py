@@ -1,40 +1,25 @@
 """Jobs: what runs, what waits, how it ended; cancel and retry."""
 
-import logging
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from django.contrib import admin, messages
-from django.contrib.admin.utils import flatten_fieldsets
 from django.db.models import OuterRef, QuerySet, Subquery
 from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from unfold.admin import ModelAdmin
 
 from characters.models import Character
 from jobs import describing, readable
 from jobs.admin import showing
-from jobs.admin.files import ArtifactInline
+from jobs.admin.job_page import JobPageAdmin
+from jobs.admission import QueueFull
 from jobs.cancelling import NotCancellable, cancel_job
 from jobs.deleting import delete_job, is_deletable
-from jobs.log_reading import newest_entries
 from jobs.models import Job
 from jobs.retrying import NotRetryable, retry_job
 
-logger = logging.getLogger(__name__)
-
-LOG_LINES = 100
 MESSAGE_LENGTH = 90
-FIELDSETS: Any = (
-    (None, {"fields": ("id", ("kind", "character"), ("status_badge", "progress_shown"), "said", "priority")}),
-    (f"Log, the last {LOG_LINES} lines", {"fields": ("log_tail",)}),
-    ("Where it runs", {"fields": (("slot", "gpu_link"), "holder_in_words", ("attempt", "crashes", "heartbeat_age"))}),
-    ("How it goes", {"fields": (("stage", "measured", "remaining"), ("age", "duration"))}),
-    ("Times", {"fields": (("created_at", "run_after"), ("started_at", "completed_at"))}),
-    ("What was asked for", {"fields": ("pretty_config", "pretty_order")}),
-    ("Results and traces", {"fields": ("output_key", "log_key", "correlation_id")}),
-)
 
 
 class EngineFilter(admin.SimpleListFilter):
@@ -51,7 +36,7 @@ class EngineFilter(admin.SimpleListFilter):
 
 
 @admin.register(Job)
-class JobAdmin(ModelAdmin):
+class JobAdmin(JobPageAdmin):
     list_display = (
         "id",
         "kind",
@@ -68,9 +53,6 @@ class JobAdmin(ModelAdmin):
     search_help_text = "Id, character, correlation id, error or prompt."
     date_hierarchy = "created_at"
     ordering = ("-created_at", "-id")
-    fieldsets = FIELDSETS
-    readonly_fields = tuple(name for name in flatten_fieldsets(FIELDSETS) if name != "priority")
-    inlines = (ArtifactInline,)
     actions = ("cancel_selected", "retry_selected")
 
     class Media:
@@ -141,7 +123,7 @@ class JobAdmin(ModelAdmin):
         for job in jobs:
             try:
                 act(request, job)
-            except (NotCancellable, NotRetryable) as exc:
+            except (NotCancellable, NotRetryable, QueueFull) as exc:
                 self.message_user(request, f"{job.pk}: {exc}", messages.WARNING)
             else:
                 done += 1
@@ -160,15 +142,7 @@ class JobAdmin(ModelAdmin):
 
     @admin.display(description="Character", ordering="character_name")
     def character(self, job: Any) -> SafeString | str:
-        if job.character_id is None:
-            return readable.NOTHING
-        if job.character_name:
-            return showing.character_link(job.character_id, job.character_name)
-        return f"{job.order.get('character_name') or job.character_id} (deleted)"
-
-    @admin.display(description="Progress")
-    def progress_shown(self, job: Job) -> SafeString:
-        return showing.progress_bar(job)
+        return showing.character(job)
 
     @admin.display(description="Age", ordering="-created_at")
     def age(self, job: Job) -> SafeString | str:
@@ -178,54 +152,14 @@ class JobAdmin(ModelAdmin):
     def duration(self, job: Job) -> str:
         return readable.duration(job.elapsed_seconds)
 
-    @admin.display(description="Measured")
-    def measured(self, job: Job) -> str:
-        return showing.measurements(job)
-
-    @admin.display(description="Remaining")
-    def remaining(self, job: Job) -> str:
-        return readable.duration(job.eta_seconds)
-
     @admin.display(description="Attempt, slot, worker", ordering="attempt")
     def attempt_and_place(self, job: Job) -> SafeString:
         worker = (job.holder or {}).get("worker", {})
         place = format_html("<br>{}<br><small>process {}</small>", job.slot, worker.get("pid", "?")) if job.slot else ""
         return format_html("{}{}", job.attempt, place)
 
-    @admin.display(description="Message")
-    def said(self, job: Job) -> str:
-        return describing.said(job) or readable.NOTHING
-
     @admin.display(description="Progress and message", ordering="progress")
     def progress_and_message(self, job: Job) -> SafeString:
         text = describing.said(job)
         said = format_html('<div class="said" title="{}">{}</div>', text, readable.shortened(text, MESSAGE_LENGTH))
         return format_html("{}{}", showing.progress_bar(job), said)
-
-    @admin.display(description="GPU")
-    def gpu_link(self, job: Job) -> SafeString | str:
-        return showing.link(job.gpu) if job.gpu else readable.NOTHING
-
-    @admin.display(description="Held by")
-    def holder_in_words(self, job: Job) -> SafeString | str:
-        return showing.holder(job)
-
-    @admin.display(description="Last heartbeat")
-    def heartbeat_age(self, job: Job) -> str:
-        return f"{readable.age(job.heartbeat_at)} ago" if job.heartbeat_at else readable.NOTHING
-
-    @admin.display(description="Parameters")
-    def pretty_config(self, job: Job) -> SafeString:
-        return showing.pretty_json(job.config)
-
-    @admin.display(description="Resolved when it was accepted")
-    def pretty_order(self, job: Job) -> SafeString:
-        return showing.pretty_json(job.order)
-
-    @admin.display(description="Log")
-    def log_tail(self, job: Job) -> SafeString | str:
-        try:
-            return showing.log_lines(newest_entries(job, LOG_LINES))
-        except OSError as exc:
-            logger.warning("A log cannot be read: %s", exc, extra={"job": job.pk})
-            return f"The log {job.log_key} cannot be read: {exc}"

@@ -50,16 +50,6 @@ def progress_bar(job: Job) -> SafeString:
     )
 
 
-def measurements(job: Job) -> str:
-    """Return what the engine measured: `9.58 steps/s, loss 0.4299, learning rate 9.5e-05`."""
-    known = (
-        (job.iteration_speed, "{:.2f} steps/s"),
-        (job.current_loss, "loss {:.4f}"),
-        (job.learning_rate, "learning rate {:.2g}"),
-    )
-    return ", ".join(form.format(value) for value, form in known if value is not None) or readable.NOTHING
-
-
 def link(row: Model, text: str = "") -> SafeString:
     """Return a link to the own page of a row of this app."""
     address = reverse(f"admin:jobs_{type(row).__name__.lower()}_change", args=[quote(row.pk)])
@@ -79,6 +69,15 @@ def links(rows: Iterable[Model]) -> SafeString | str:
 def character_link(character_id: str, text: str) -> SafeString:
     address = reverse("admin:characters_character_change", args=[quote(character_id)])
     return format_html('<a href="{}">{}</a>', address, text)
+
+
+def character(job: Any) -> SafeString | str:
+    """Return a link to the job's character; `job` has its `character_name` from the query, None if it was deleted."""
+    if job.character_id is None:
+        return readable.NOTHING
+    if job.character_name:
+        return character_link(job.character_id, job.character_name)
+    return f"{job.order.get('character_name') or job.character_id} (deleted)"
 
 
 def pretty_json(value: object) -> SafeString:
