@@ -7,11 +7,13 @@ import secrets
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from django.conf import settings
 from django.core.files.base import File
 from django.core.files.storage import default_storage
+from django.db import DatabaseError
+from django.db.models import QuerySet
 
 logger = logging.getLogger(__name__)
 
@@ -77,6 +79,20 @@ def discard(keys: Iterable[str]) -> None:
         _remove(key)
         # After the file itself: whoever makes a thumbnail meanwhile finds out that nobody wants it any more.
         discard_thumbnails(key)
+
+
+def discard_unnamed(key: str, rows: QuerySet[Any]) -> None:
+    """Remove a file whose row was not written, unless one of `rows` names it or cannot be asked for.
+
+    A commit can outlive the server that took it: whoever hears of an error does not know that nothing was written.
+    """
+    try:
+        is_named = rows.filter(key=key).exists()
+    except DatabaseError:
+        logger.warning("A file stays until the database can say whether anybody names it", extra={"key": key})
+        return
+    if not is_named:
+        discard([key])
 
 
 def discard_thumbnails(key: str) -> None:

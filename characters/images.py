@@ -135,7 +135,7 @@ def _keep(character_id: str, image: TrainingImage, photo: photos.AcceptedPhoto, 
         is_kept = kept.key == image.key
     finally:
         if not is_kept:
-            files.discard([image.key])
+            files.discard_unnamed(image.key, TrainingImage.objects.all())
     return kept
 
 

@@ -117,7 +117,7 @@ def _keep(sent: SentLora, lora: Lora) -> UploadedLora:
         is_kept = kept.pk == lora.pk
     finally:
         if not is_kept:
-            files.discard([lora.key])
+            files.discard_unnamed(lora.key, Lora.objects.all())
     return UploadedLora(kept, is_new=is_kept)
 
 

@@ -1,6 +1,8 @@
 """Files out of a multipart body: streamed to disk, never more of one than the view takes."""
 
+import math
 from collections.abc import Collection, Mapping
+from http import HTTPStatus
 from pathlib import Path
 from tempfile import gettempdir
 from typing import Any, cast
@@ -10,10 +12,11 @@ from django.core.files.uploadedfile import TemporaryUploadedFile
 from django.core.files.uploadhandler import TemporaryFileUploadHandler
 from django.http import HttpRequest
 from django.http.multipartparser import MultiPartParser as FormReader
-from rest_framework.exceptions import ValidationError
+from rest_framework.exceptions import APIException, ValidationError
 from rest_framework.parsers import BaseParser, DataAndFiles
 from rest_framework.request import Request
 
+from characters import disk
 from characters.images import SentPhoto
 from characters.photo_names import FALLBACK_STEM
 
@@ -42,8 +45,17 @@ class NamedFiles(FormReader):
         return super().sanitize_file_name(file_name) or FALLBACK_STEM
 
 
+# A file is first received, and then kept in another form.
+COPIES = 2
+
+
+class StorageLow(APIException):
+    status_code = HTTPStatus.INSUFFICIENT_STORAGE
+    default_code = "storage_low"
+
+
 class FileParser(BaseParser):
-    """A view's `max_file_bytes` says how large each file may be."""
+    """A view's `max_file_bytes` says how large each file may be. Nothing is read where there is no room for it."""
 
     media_type = "multipart/form-data"
 
@@ -51,9 +63,41 @@ class FileParser(BaseParser):
         self, stream: Any, media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
     ) -> "DataAndFiles[Any, Any]":
         context = parser_context or {}
+        refuse_without_room(context["request"])
         request, files = context["request"], BoundedFiles(context["request"], max_bytes=context["view"].max_file_bytes)
         form = NamedFiles({**request.META, "CONTENT_TYPE": media_type}, stream, [files])
         return DataAndFiles(*form.parse())
+
+
+def refuse_without_room(request: Request) -> None:
+    """Raise StorageLow if what the request announces would leave less free than must stay."""
+    more_bytes = COPIES * _announced_bytes(request)
+    try:
+        free_bytes = disk.free_bytes()
+    except OSError:
+        # A disk that cannot even be asked has more to say when it is written to.
+        return
+    if disk.is_low(free_bytes, more_bytes=more_bytes):
+        raise StorageLow(
+            f"The server's storage has {_size(free_bytes)} free; this upload needs {_size(more_bytes)} of it, and "
+            f"{_size(settings.MIN_FREE_BYTES)} must stay free: delete what nobody needs, or tell the operator."
+        )
+
+
+def _announced_bytes(request: Request) -> int:
+    # A body in chunks announces nothing.
+    if "Transfer-Encoding" in request.headers:
+        return 0
+    try:
+        return int(request.META.get("CONTENT_LENGTH") or 0)
+    except ValueError:
+        return 0
+
+
+def _size(count_bytes: int) -> str:
+    if count_bytes < 1_000_000_000:
+        return f"{math.ceil(count_bytes / 1_000_000)} MB"
+    return f"{count_bytes / 1_000_000_000:.1f} GB"
 
 
 def sent_files(request: Request, field: str, *, beside: Collection[str] = ()) -> list[TemporaryUploadedFile]:

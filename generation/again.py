@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 from rest_framework import exceptions
 
 from characters.models import Lora
@@ -17,6 +17,7 @@ from generation.workflows.workflow import Workflow
 from jobs.idempotency import RequestKey, Submission, intent_of, record_once, repeat_of
 from jobs.models import Job
 from jobs.params import parse
+from jobs.schedule import Scheduled
 
 
 def _changeable() -> dict[str, Any]:
@@ -37,7 +38,7 @@ def _inlined(part: Any, definitions: Mapping[str, Any]) -> Any:
     return {key: _inlined(value, definitions) for key, value in part.items()}
 
 
-class RerunRequest(BaseModel):
+class RerunRequest(Scheduled):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     config: dict[str, Any] = Field(
@@ -64,12 +65,12 @@ def rerun_generation(
 
     Raises NotFound for a LoRA or an image that is gone, and ValidationError for everything else.
     """
-    intent = intent_of(key, {"rerun_of": job.pk, **wanted.model_dump(mode="json")})
+    intent = intent_of(key, {"rerun_of": job.pk, **wanted.parameters()})
     repeat = repeat_of(intent)
     if repeat is not None:
         return repeat
     draft = _Rerun.of(job, wanted).draft()
-    return record_once(intent, lambda: record(draft, correlation_id))
+    return record_once(intent, lambda: record(draft, correlation_id, wanted))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

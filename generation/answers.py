@@ -10,6 +10,7 @@ from jobs import queue, waiting
 from jobs.models import Artifact, Job, Status
 from jobs.outputs import outputs_of
 from jobs.payloads import message_of
+from jobs.schedule import start_after_of
 
 THUMBNAIL_SIDE_PIXELS = 320
 
@@ -55,6 +56,8 @@ class GenerationJobAnswer(serializers.Serializer[None]):
     created_at = serializers.DateTimeField()
     started_at = serializers.DateTimeField(allow_null=True)
     completed_at = serializers.DateTimeField(allow_null=True)
+    start_after = serializers.DateTimeField(allow_null=True, help_text="When it may start, if that was asked for.")
+    deadline_at = serializers.DateTimeField(allow_null=True, help_text="When it is cancelled unless it has ended.")
     count = serializers.IntegerField(min_value=1)
     output_paths = serializers.ListField(child=serializers.CharField(), help_text="File names, as they become ready.")
     seeds = serializers.ListField(child=serializers.IntegerField(), help_text="One beside each of output_paths.")
@@ -63,7 +66,7 @@ class GenerationJobAnswer(serializers.Serializer[None]):
     rerun_of = serializers.CharField(allow_null=True, help_text="The generation that this one makes again.")
     attempt = serializers.IntegerField(min_value=0)
     queue_position = serializers.IntegerField(
-        min_value=1, allow_null=True, help_text="Its place among the waiting jobs of its kind; null unless waiting."
+        min_value=1, allow_null=True, help_text="Its place among the waiting jobs of its kind that may start."
     )
     message = serializers.CharField(help_text="What it does, what it waits for, or how it ended.")
 
@@ -88,6 +91,8 @@ def _as_answer(job: Job, outputs: list[Artifact], *, queue_position: int | None,
         "created_at": job.created_at,
         "started_at": job.started_at,
         "completed_at": job.completed_at,
+        "start_after": start_after_of(job),
+        "deadline_at": job.deadline_at,
         "count": job.order["count"],
         "output_paths": [output.name for output in outputs],
         "seeds": [output.details["seed"] for output in outputs],

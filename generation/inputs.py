@@ -153,12 +153,17 @@ def find_leftovers(before: datetime) -> Iterator[Leftover]:
             why=f"no job was made from it in {KEPT_DAYS} days",
             remove=partial(_forget, image.pk),
         )
-    yield from unnamed_files(FOLDER, before=before, named=lambda: set(InputImage.objects.values_list("key", flat=True)))
+    yield from unnamed_files(FOLDER, before=before, named=_named)
+
+
+def _named(keys: list[str]) -> set[str]:
+    return set(InputImage.objects.filter(key__in=keys).values_list("key", flat=True))
 
 
 @transaction.atomic
 def _forget(name: str) -> None:
-    image = InputImage.objects.select_for_update().filter(pk=name, uses__isnull=True).first()
-    if image is not None:
+    image = InputImage.objects.select_for_update().filter(pk=name).first()
+    # Asked after the lock: a job may have pinned it while this waited.
+    if image is not None and not image.uses.exists():
         image.delete()
         transaction.on_commit(partial(files.discard, [image.key]), robust=True)

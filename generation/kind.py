@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from django.conf import settings
 from django.core.files.storage import default_storage
 
-from generation import pictures, strays, workflow_choice
+from generation import pictures, strays, words, workflow_choice
 from generation.engines import comfyui
 from generation.engines.order import GenerationOrder, GivenImage, ImagePrompts, LoraFile
 from generation.params import GenerationParams, ImageField
@@ -18,12 +18,15 @@ from generation.workflows.errors import FileBroken
 from generation.workflows.workflow import Workflow
 from jobs import slots
 from jobs.errors import EngineFailed
-from jobs.events import Artifact, Controls, Event
+from jobs.events import Artifact, Controls, Event, Facts
+from jobs.in_words import Told
 from jobs.kinds import JobKind, SlotSpec, engine_identity
 from jobs.models import Job, Slot
 from jobs.outputs import done_indexes
 from jobs.transitions import Claim
 
+# A PNG has at most three bytes a pixel, once in the workspace and once in storage.
+BYTES_PER_PIXEL = 6
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -49,11 +52,20 @@ class GenerationKind(JobKind):
         workflow = job.order.get("workflow")
         return f"workflow:{workflow['name']}" if workflow else str(job.config["model_variant"])
 
+    def disk_bytes(self, job: Job) -> int:
+        config = job.config
+        factor = config["upscale_factor"] if config["use_upscale"] else 1
+        pixels = config["width"] * config["height"] * factor**2
+        return int(job.order["count"] * pixels * BYTES_PER_PIXEL)
+
     def welcome_back(self, slot: Slot) -> None:
         strays.take_back(slot)
 
     def free_gpu(self, slot: Slot) -> Iterator[Event]:
         yield from comfyui.free_gpu(reachable(slot.engine))
+
+    def asked_for(self, job: Job) -> Iterator[Told]:
+        return words.asked_for(job)
 
     def run(self, job: Job, claim: Claim, workspace: Path, controls: Controls) -> Generator[Event, None, None]:
         order = GenerationOrder(
@@ -70,6 +82,9 @@ class GenerationKind(JobKind):
             prompts=tuple(ImagePrompts(**texts) for texts in job.order.get("prompts", [])),
             workflow=_workflow_of(job),
         )
+        if order.done:
+            # Counted as the progress is: every image has its steps.
+            yield Facts(facts={"start_step": len(order.done) * order.params.steps})
         with closing(comfyui.generate(order, limits=limits())) as events:
             yield from _explained(events, order, job)
 

@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Self
 
 from django.db import transaction
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 from rest_framework import exceptions
 
 from generation import inputs
@@ -24,12 +24,13 @@ from generation.workflows.workflow import Workflow
 from jobs import log, queue
 from jobs.idempotency import RequestKey, Submission, intent_of, record_once, repeat_of
 from jobs.models import Job, new_job_id
+from jobs.schedule import Scheduled
 
 Images = Mapping[ImageField, InputImage]
 NO_ORIGIN: Mapping[str, str] = MappingProxyType({})
 
 
-class GenerationRequest(BaseModel):
+class GenerationRequest(Scheduled):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     config: GenerationParams
@@ -50,13 +51,13 @@ def start_generation(wanted: GenerationRequest, *, correlation_id: str, key: Req
 
     Raises NotFound for a LoRA or an image, and ValidationError for everything else.
     """
-    intent = intent_of(key, wanted.model_dump(mode="json"))
+    intent = intent_of(key, wanted.parameters())
     repeat = repeat_of(intent)
     if repeat is not None:
         return repeat
     origin = {"preset_name": wanted.preset_name} if wanted.preset_name is not None else NO_ORIGIN
     draft = draft_of(wanted.config, wanted.count, origin=origin)
-    return record_once(intent, lambda: record(draft, correlation_id))
+    return record_once(intent, lambda: record(draft, correlation_id, wanted))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,11 +107,11 @@ def _refuse(complaints: Iterator[tuple[str, str]]) -> None:
         raise exceptions.ValidationError(found)
 
 
-def record(draft: Draft, correlation_id: str) -> Job:
-    """Hold what the job needs, and submit it. Raises NotFound and ValidationError."""
+def record(draft: Draft, correlation_id: str, scheduled: Scheduled) -> Job:
+    """Hold what the job needs, and submit it. Raises NotFound, QueueFull and ValidationError."""
     with transaction.atomic():
         loras = choose_loras(draft.params, variant=_model_of(draft))
-        job = queue.submit(_job(draft, loras, correlation_id))
+        job = queue.submit(scheduled.put_on(_job(draft, loras, correlation_id)))
         inputs.pin(draft.images, job)
         log.write(job.pk, "Generation accepted", event="job.accepted", correlation_id=correlation_id, **draft.origin)
         for lora in of_unknown_family(loras):

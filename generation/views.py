@@ -16,7 +16,7 @@ from generation.answers import GenerationJobAnswer, as_answers
 from generation.kind import GenerationKind
 from generation.listing import FILTERS, narrowed
 from generation.service import GenerationRequest, start_generation
-from jobs import idempotency
+from jobs import idempotency, schedule
 from jobs.models import Artifact, Job
 from jobs.params import parse
 from jobs.requests import cancel_or_refuse, correlation_id_of, find_job
@@ -43,13 +43,13 @@ class GenerationsView(GenericAPIView[Job]):
         operation_id="startGeneration",
         tags=["generation"],
         request=GenerationRequest,
-        parameters=[idempotency.PARAMETER],
+        parameters=[idempotency.PARAMETER, schedule.PARAMETER],
         responses={201: GenerationJobAnswer, 200: GenerationJobAnswer, 404: UNKNOWN_LORA},
     )
     def post(self, request: Request) -> Response:
         """Start a generation, or with an `Idempotency-Key` that was sent before get the one that it started."""
         key = idempotency.key_of(request, endpoint=GenerationKind.name)
-        wanted = parse(GenerationRequest, presets.applied(request.data))
+        wanted = schedule.read(request, parse(GenerationRequest, presets.applied(request.data)))
         submission = start_generation(wanted, correlation_id=correlation_id_of(request), key=key)
         return Response(as_answers([submission.job])[0], status=submission.http_status)
 
@@ -67,7 +67,7 @@ class GenerationRerunView(APIView):
         operation_id="rerunGeneration",
         tags=["generation"],
         request=RerunRequest,
-        parameters=[idempotency.PARAMETER],
+        parameters=[idempotency.PARAMETER, schedule.PARAMETER],
         responses={201: GenerationJobAnswer, 200: GenerationJobAnswer, 404: GONE},
     )
     def post(self, request: Request, job_id: str) -> Response:
@@ -78,7 +78,7 @@ class GenerationRerunView(APIView):
         """
         key = idempotency.key_of(request, endpoint=f"{GenerationKind.name}-rerun")
         job = find_job(job_id, GenerationKind.name)
-        wanted = parse(RerunRequest, request.data)
+        wanted = schedule.read(request, parse(RerunRequest, request.data))
         submission = rerun_generation(job, wanted, correlation_id=correlation_id_of(request), key=key)
         return Response(as_answers([submission.job])[0], status=submission.http_status)
 

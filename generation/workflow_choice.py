@@ -1,11 +1,15 @@
 """Which of the operator's workflows a generation runs, with which values, and the copy that it is repeated from."""
 
 from collections.abc import Iterator, Mapping
+from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import orjson
 from django.conf import settings
+from django.db import transaction
+from django.db.models import QuerySet
 from rest_framework import exceptions
 
 from generation.consistency import UPLOAD_FIRST
@@ -14,6 +18,7 @@ from generation.params import MAX_LORAS, GenerationParams
 from generation.workflows.errors import FileBroken
 from generation.workflows.folder import Broken, Found, find_workflows
 from generation.workflows.workflow import Workflow, read_workflow, variant_of
+from jobs.leftovers import Leftover
 from jobs.models import Job
 
 NOTHING_ASKED: tuple[object, ...] = (None, False, "", [])
@@ -83,9 +88,13 @@ def reduced(config: Mapping[str, Any], workflow: Workflow | None) -> dict[str, A
 
 
 def keep(workflow: Workflow) -> dict[str, str]:
-    """Keep a copy, and return what of it stands in the job's order: its files may change or go."""
+    """Keep a copy, and return what of it stands in the job's order: its files may change or go.
+
+    Called in the job's transaction.
+    """
     defaults = {"name": workflow.name, "content": workflow.content}
-    WorkflowCopy.objects.get_or_create(sha256=workflow.sha256, defaults=defaults)
+    # Locked, so that a copy that nobody has used cannot be removed before the job that uses it is there.
+    WorkflowCopy.objects.select_for_update().get_or_create(sha256=workflow.sha256, defaults=defaults)
     return {"name": workflow.name, "sha256": workflow.sha256, "base_model": workflow.mapping.base_model or ""}
 
 
@@ -99,3 +108,23 @@ def kept_by(job: Job) -> Workflow | None:
         raise FileBroken(f"The copy of the workflow {named['name']} is gone.")
     content = orjson.loads(copy.content)
     return read_workflow(named["name"], content["graph"], content["map"])
+
+
+def find_leftovers(before: datetime) -> Iterator[Leftover]:
+    """Yield old copies that no job was made from, or whose jobs are deleted."""
+    for copy in WorkflowCopy.objects.filter(created_at__lt=before).order_by("pk"):
+        if not _jobs_of(copy.pk).exists():
+            size_bytes = len(copy.content.encode())
+            remove = partial(_forget, copy.pk)
+            yield Leftover(name=f"workflow {copy}", size_bytes=size_bytes, why="no job was made from it", remove=remove)
+
+
+@transaction.atomic
+def _forget(sha256: str) -> None:
+    copy = WorkflowCopy.objects.select_for_update().filter(pk=sha256).first()
+    if copy is not None and not _jobs_of(sha256).exists():
+        copy.delete()
+
+
+def _jobs_of(sha256: str) -> QuerySet[Job]:
+    return Job.objects.filter(order__workflow__sha256=sha256)

@@ -2,7 +2,7 @@
 
 from characters.lifecycle import on_delete
 from characters.loras import before_delete
-from generation import inputs
+from generation import inputs, workflow_choice
 from generation import lora_usage as generation_usage
 from jobs import leftovers
 from jobs.cancelling import cancel_jobs_of_character
@@ -15,3 +15,4 @@ def compose() -> None:
     before_delete(generation_usage.refuse_while_in_use)
     before_delete(training_usage.refuse_while_in_use)
     leftovers.also_find(inputs.find_leftovers)
+    leftovers.also_find(workflow_choice.find_leftovers)

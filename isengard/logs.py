@@ -1,5 +1,6 @@
 """How log lines look: JSON in production, one readable line elsewhere, both with what is bound to the context."""
 
+import logging
 from typing import Any
 
 import structlog
@@ -18,6 +19,13 @@ def _without_color(_logger: WrappedLogger, _name: str, event: EventDict) -> Even
     # uvicorn sends each line twice, once in terminal colours.
     event.pop("color_message", None)
     return event
+
+
+def _in_one_line(record: logging.LogRecord) -> bool:
+    """Keep the cause of what beat could not send: while Redis is away it tells it each time, with two stacks."""
+    if str(record.msg).startswith("Message Error") and isinstance(record.args, tuple):
+        record.msg, record.args, record.exc_info = "Message Error: %s", record.args[:1], None
+    return True
 
 
 def logging_config(*, level: str, is_json: bool) -> dict[str, Any]:
@@ -42,10 +50,11 @@ def logging_config(*, level: str, is_json: bool) -> dict[str, Any]:
                 "processors": [structlog.stdlib.ProcessorFormatter.remove_processors_meta, last],
             }
         },
+        "filters": {"in_one_line": {"()": "django.utils.log.CallbackFilter", "callback": _in_one_line}},
         "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
         "root": {"handlers": ["stderr"], "level": level},
         "loggers": {
-            "celery.beat": {"level": "WARNING"},
+            "celery.beat": {"level": "WARNING", "filters": ["in_one_line"]},
             # Every sweep would be a line; the runner tells what happens to jobs.
             "celery.app.trace": {"level": "WARNING"},
             "celery.worker.strategy": {"level": "WARNING"},

@@ -1,5 +1,6 @@
 """The web server of `make run`, and of the container: `python -m isengard.server`."""
 
+from socket import socket
 from types import FrameType
 
 import uvicorn
@@ -10,6 +11,14 @@ KEEP_ALIVE_SECONDS = 20
 
 
 class Server(uvicorn.Server):
+    async def startup(self, sockets: list[socket] | None = None) -> None:
+        """Begin to answer. Here and not in `isengard.asgi`, which others than servers import too."""
+        # As below: not before uvicorn has loaded the application.
+        from isengard.databases.serving import serve_with_patience  # noqa: PLC0415
+
+        serve_with_patience(settings.DATABASE_WAIT_SECONDS)
+        await super().startup(sockets)
+
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Tell the streams to end first: uvicorn would wait out its whole grace for them, and then cut them off."""
         # Importable only once uvicorn has loaded the application, and with it Django.

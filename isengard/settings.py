@@ -14,6 +14,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from isengard.api.schema.document import spectacular_settings
 from isengard.cockpit.look import unfold_settings
+from isengard.databases.configuration import configured
 from isengard.environment import BASE_DIR, at_least, choice, env, secret_key
 from isengard.logs import logging_config
 
@@ -108,22 +109,14 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 AUTH_PASSWORD_VALIDATORS = [{"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"}]
 
 # Database
-DATABASES = {"default": env.db("DATABASE_URL", default=f"sqlite:///{DATA_DIR / 'isengard.sqlite3'}")}
-_database = DATABASES["default"]
-if _database["ENGINE"] == "django.db.backends.sqlite3":
-    # WAL lets the API read while a worker writes; IMMEDIATE takes the write lock at BEGIN, so that a transaction that
-    # reads first never dies with "database is locked"; FULL, because a job that was answered with 201 must survive a
-    # power cut.
-    _database["OPTIONS"] = {
-        "timeout": 30,
-        "transaction_mode": "IMMEDIATE",
-        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA busy_timeout=30000;",
-    }
-    # In-memory tables would be shared by threads without WAL, which is not how it runs.
-    _database["TEST"] = {"NAME": str(DATA_DIR / "test.sqlite3")}
-else:
-    _database["CONN_HEALTH_CHECKS"] = True
-_database.setdefault("CONN_MAX_AGE", 600)
+DATABASES = {
+    "default": configured(
+        env.db("DATABASE_URL", default=f"sqlite:///{DATA_DIR / 'isengard.sqlite3'}"),
+        test_database=DATA_DIR / "test.sqlite3",
+    )
+}
+# So long a request waits for a database that is locked or does not answer; then it is refused with 503.
+DATABASE_WAIT_SECONDS = at_least("ISENGARD_DATABASE_WAIT_SECONDS", 0.1, 10)
 
 # Redis: queue, progress, rate limits
 REDIS_IS_EMBEDDED = not env.str("REDIS_URL", "")
@@ -170,11 +163,18 @@ CELERY_WORKER_SEND_TASK_EVENTS = False
 CELERY_WORKER_ENABLE_REMOTE_CONTROL = False
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None
+# A Redis that is full, a replica or wants another password refuses commands: that must not end a worker and its runs.
+CELERY_BROKER_CHANNEL_ERROR_RETRY = True
+CELERY_WORKER_CONSUMER = "isengard.reconnecting:PatientConsumer"
+CELERY_BEAT_SCHEDULER = "isengard.reconnecting:PatientScheduler"
 CELERY_BROKER_CONNECTION_TIMEOUT = 2
 CELERY_BROKER_TRANSPORT_OPTIONS = {
     "visibility_timeout": 172_800,
-    "health_check_interval": 25,
+    # A connection whose other end is gone without a word is found within twice this time.
+    "health_check_interval": 5,
     "socket_connect_timeout": 1,
+    # Without it a Redis that accepts and never answers holds up every request and every run that rings.
+    "socket_timeout": 1,
     "global_keyprefix": REDIS_KEY_PREFIX,
     # A ring is tried once: the sweep repairs what was missed, and the API must not wait for a Redis that is away.
     "max_retries": 0,
@@ -183,10 +183,12 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
 CELERY_VISIBILITY_TIMEOUT = 172_800
 SWEEP_SECONDS = 3
 REAP_SECONDS = 5
+TIDY_SECONDS = 1800
 CELERY_BEAT_SCHEDULE = {
     # A message that waited longer than its period is worthless: the next one does the same work.
     "sweep": {"task": "jobs.sweep", "schedule": SWEEP_SECONDS, "options": {"expires": SWEEP_SECONDS}},
     "reap": {"task": "jobs.reap", "schedule": REAP_SECONDS, "options": {"expires": REAP_SECONDS}},
+    "tidy": {"task": "jobs.tidy", "schedule": TIDY_SECONDS, "options": {"expires": TIDY_SECONDS}},
 }
 
 # Storage: keys below one root
@@ -202,6 +204,19 @@ SILENCED_SYSTEM_CHECKS = ["files.E001"]
 FILE_UPLOAD_HANDLERS = ["django.core.files.uploadhandler.TemporaryFileUploadHandler"]
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1_000_000
 DATA_UPLOAD_MAX_NUMBER_FILES = 100
+# With less than this free no upload is taken and no job starts.
+MIN_FREE_BYTES = round(at_least("ISENGARD_MIN_FREE_GB", 0, 1) * 1_000_000_000)
+# Of each kind of job: for how many days ended ones are kept, and how many of the newest in any case. 0 sets no bound.
+RETENTION = {
+    "training": (
+        at_least("ISENGARD_RETENTION_TRAINING_DAYS", 0, 0),
+        at_least("ISENGARD_RETENTION_TRAINING_JOBS", 0, 0),
+    ),
+    "generation": (
+        at_least("ISENGARD_RETENTION_GENERATION_DAYS", 0, 0),
+        at_least("ISENGARD_RETENTION_GENERATION_JOBS", 0, 0),
+    ),
+}
 
 # Engines
 SIMULATOR_STEP_SECONDS = at_least("ISENGARD_SIMULATOR_STEP_SECONDS", 0, 0.02)
@@ -276,6 +291,9 @@ def _comfyui_urls() -> tuple[str, ...]:
 
 COMFYUI_URLS = _comfyui_urls()
 
+# Jobs of a kind that may wait; a further one is refused with 503. 0: any number.
+QUEUE_LIMIT = int(at_least("ISENGARD_QUEUE_LIMIT", 0, 1000))
+
 # API
 RATE_LIMITS = choice("ISENGARD_RATE_LIMITS", ("contract", "off"), "contract")
 REST_FRAMEWORK = {
@@ -300,6 +318,7 @@ CORS_ALLOW_HEADERS = [
     "accept",
     "authorization",
     "cache-control",
+    "cancel-after",
     "content-type",
     "idempotency-key",
     "last-event-id",

@@ -31,5 +31,7 @@ urlpatterns = [
     path("favicon.ico", RedirectView.as_view(url=f"{settings.STATIC_URL}isengard/favicon.svg")),
     *service,
     path("api/", include(api)),
+    path("admin/", include("isengard.cockpit.dashboard")),
     path("admin/", admin.site.urls),
 ]
+handler500 = "isengard.pages.failure"

@@ -3,7 +3,7 @@
 from rest_framework import serializers
 
 from jobs.log_search import LEVELS
-from jobs.models import Status
+from jobs.models import Attempt, Status
 
 
 class LogEntryAnswer(serializers.Serializer[None]):
@@ -46,6 +46,31 @@ class ArtifactAnswer(CheckpointAnswer):
 class ArtifactsAnswer(serializers.Serializer[None]):
     job_id = serializers.CharField()
     artifacts = ArtifactAnswer(many=True)
+    total_count = serializers.IntegerField(min_value=0)
+
+
+class AttemptAnswer(serializers.Serializer[None]):
+    number = serializers.IntegerField(min_value=1)
+    place = serializers.IntegerField(
+        min_value=1, help_text="The places where the job ran, numbered in the order in which it came there."
+    )
+    claimed_at = serializers.DateTimeField()
+    ended_at = serializers.DateTimeField(allow_null=True, help_text="Null until nothing of its engine is left.")
+    from_step = serializers.IntegerField(
+        min_value=0, allow_null=True, help_text="The step it went on from, where its engine told."
+    )
+    outcome = serializers.ChoiceField(
+        choices=Attempt.Outcome.values,
+        allow_null=True,
+        help_text="given_back: by a drain, an upgrade, a window or an absent engine, which costs nothing; crashed: "
+        "of these a job has three without a new checkpoint in between. Null while it lasts.",
+    )
+    reason = serializers.CharField(allow_null=True, help_text="Why it ended, in words.")
+
+
+class AttemptsAnswer(serializers.Serializer[None]):
+    job_id = serializers.CharField()
+    attempts = AttemptAnswer(many=True)
     total_count = serializers.IntegerField(min_value=0)
 
 

@@ -7,6 +7,7 @@ from celery import current_app
 from kombu.exceptions import OperationalError
 
 from jobs.progress import RedisError
+from jobs.progress.writer import is_left_alone, leave_alone
 
 logger = logging.getLogger(__name__)
 
@@ -16,9 +17,12 @@ BROKER_AWAY = (OperationalError, RedisError, OSError)
 
 def ring(kind: str) -> bool:
     """Wake a worker of this kind. False, at once, if Redis is away; the sweep rings later."""
+    if is_left_alone():
+        return False
     try:
         current_app.send_task(WORK, kwargs={"kind": kind}, queue=kind, retry=False)
     except BROKER_AWAY as exc:
+        leave_alone()
         logger.warning("Could not ring for %s: %s", kind, exc)
         return False
     return True

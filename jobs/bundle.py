@@ -17,7 +17,7 @@ from django.core.files.storage import default_storage
 from django.db import connection
 from django.utils import timezone
 
-from jobs import describing, log, losses
+from jobs import attempts, describing, log, losses
 from jobs.artifacts import ENGINE_CONFIG, PICTURES
 from jobs.models import Artifact, Job
 
@@ -111,7 +111,8 @@ class Bundler:
 
 def described(job: Job) -> dict[str, Any]:
     """Return the job as a stranger may see it: neither tokens nor machines."""
-    return {name: value for name, value in describing.full(job).items() if name not in NAMES_OF_MACHINES}
+    told = {name: value for name, value in describing.full(job).items() if name not in NAMES_OF_MACHINES}
+    return told | {"attempts": describing.plain(attempts.public(job))}
 
 
 def environment() -> dict[str, Any]:

@@ -16,15 +16,18 @@ class NotCancellable(Exception):
     """The job has already ended."""
 
 
-def cancel_job(job: Job) -> Job:
-    """Raises NotCancellable, with the state in words, if the job has ended."""
+def cancel_job(job: Job, *, message: str = "", cause: str = "") -> Job:
+    """Raises NotCancellable, with the state in words, if the job has ended.
+
+    `message` and `cause` say why, where it was nobody's wish of the moment.
+    """
     job.status = Status.CANCELLED
-    if not transitions.cancel(Job.objects.filter(pk=job.pk), end_message(job)):
+    if not transitions.cancel(Job.objects.filter(pk=job.pk), message or end_message(job), cause=cause):
         job.refresh_from_db()
         raise NotCancellable(f"Cannot cancel job in {job.status} state")
     job.refresh_from_db()
     logger.info("Job cancelled", extra={"job": job.pk})
-    log.write(job.pk, "Cancelled", event="job.cancelled", level="WARNING")
+    log.write(job.pk, message or "Cancelled", event="job.cancelled", level="WARNING")
     transaction.on_commit(lambda: announce_end(job))
     return job
 

@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import Any
 
+from jobs import attempts
 from jobs.models import Artifact, Job, Status
 from jobs.timestamps import iso_milliseconds
 
@@ -29,6 +30,7 @@ BRIEF = (
 REST = (
     "crashes",
     "run_after",
+    "deadline_at",
     "heartbeat_at",
     "holder",
     "iteration_speed",
@@ -54,7 +56,13 @@ def brief(job: Job) -> dict[str, Any]:
 
 def full(job: Job) -> dict[str, Any]:
     rest = {name: _plain(getattr(job, name)) for name in REST}
-    return brief(job) | rest | {"artifacts": [_artifact(artifact) for artifact in job.artifacts.all()]}
+    artifacts = [_artifact(artifact) for artifact in job.artifacts.all()]
+    return brief(job) | rest | {"attempts": plain(attempts.with_machines(job)), "artifacts": artifacts}
+
+
+def plain(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the rows in JSON's types."""
+    return [{name: _plain(value) for name, value in row.items()} for row in rows]
 
 
 def _artifact(artifact: Artifact) -> dict[str, Any]:

@@ -92,7 +92,10 @@ class Log:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """What this attempt works with, in JSON's types: kept with the job, so that its result can be explained later."""
+    """What this attempt works with, in JSON's types: kept with the job, so that its result can be explained later.
+
+    A `start_step` is where the attempt goes on from.
+    """
 
     facts: Mapping[str, object]
 
@@ -144,6 +147,7 @@ class Controls:
     def __init__(self) -> None:
         self._drain = threading.Event()
         self._yield = threading.Event()
+        self._leave = threading.Event()
         self._save = threading.Event()
         self._sample = threading.Event()
         self._last_words: list[Log] = []
@@ -180,9 +184,13 @@ class Controls:
         """Ask the same, because others wait for the GPU."""
         self._yield.set()
 
+    def ask_to_leave(self) -> None:
+        """Ask the same, because an operator empties the slot."""
+        self._leave.set()
+
     @property
     def is_draining(self) -> bool:
-        return self.is_hurried or self.is_yielding
+        return self.is_hurried or self.is_yielding or self.is_leaving
 
     @property
     def is_hurried(self) -> bool:
@@ -192,6 +200,10 @@ class Controls:
     @property
     def is_yielding(self) -> bool:
         return self._yield.is_set()
+
+    @property
+    def is_leaving(self) -> bool:
+        return self._leave.is_set()
 
 
 def _take(flag: threading.Event) -> bool:

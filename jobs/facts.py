@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from jobs import attempts
 from jobs.events import Facts
 from jobs.lease import ClaimEnded
 from jobs.models import Job
@@ -15,6 +16,9 @@ def record(claim: Claim, job: Job, event: Facts) -> None:
     if not claim.own().update(facts=facts):
         raise ClaimEnded("lost")
     job.facts = facts
+    step = event.facts.get("start_step")
+    if isinstance(step, int):
+        attempts.note_first_step(job.pk, claim.attempt, step)
 
 
 def by_attempt(job: Job) -> list[dict[str, Any]]:

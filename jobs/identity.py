@@ -8,16 +8,23 @@ from typing import Any
 import psutil
 from django.conf import settings
 
+# Of /proc/<pid>/stat, counted from the first one behind the name, which may hold blanks and brackets itself.
+_START_FIELD = 19
+
 
 @dataclass(frozen=True, slots=True)
 class ProcessIdentity:
-    """`start_time` is seconds since the epoch, as psutil gives it; `pid_namespace` tells containers apart."""
+    """`pid_namespace` tells containers apart. `start_time` is seconds since the epoch, as psutil gives it.
+
+    That moves when the clock is set. `start_ticks`, counted from the boot, does not; None where the system has none.
+    """
 
     host: str
     boot_id: str
     pid_namespace: str
     pid: int
     start_time: float
+    start_ticks: int | None = None
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -43,7 +50,13 @@ def _here() -> tuple[str, str, str]:
 
 
 def of_process(pid: int) -> ProcessIdentity:
-    return ProcessIdentity(*_here(), pid=pid, start_time=psutil.Process(pid).create_time())
+    started = psutil.Process(pid).create_time()
+    return ProcessIdentity(*_here(), pid=pid, start_time=started, start_ticks=_start_ticks(pid))
+
+
+def _start_ticks(pid: int) -> int | None:
+    after_name = _read(f"/proc/{pid}/stat").rpartition(")")[2].split()
+    return int(after_name[_START_FIELD]) if len(after_name) > _START_FIELD else None
 
 
 def is_visible_from_here(identity: dict[str, Any]) -> bool:
@@ -59,7 +72,13 @@ def is_certainly_gone(identity: dict[str, Any]) -> bool:
         return False
     try:
         process = psutil.Process(int(identity["pid"]))
-        is_same = abs(process.create_time() - float(identity["start_time"])) < 1
-        return not is_same or process.status() == psutil.STATUS_ZOMBIE
+        return not _is_same(process, identity) or process.status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return True
+
+
+def _is_same(process: psutil.Process, identity: dict[str, Any]) -> bool:
+    ticks = identity.get("start_ticks")
+    if ticks is not None:
+        return _start_ticks(process.pid) == int(ticks)
+    return bool(abs(process.create_time() - float(identity["start_time"])) < 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from typing import Literal, get_args
 
 from django.db import DatabaseError, transaction
@@ -11,12 +12,12 @@ from django.utils import timezone
 
 from jobs import log
 from jobs.events import Controls
-from jobs.models import Instruction, Job, Status
+from jobs.models import Instruction, Job, Slot, Status
 from jobs.transitions import Claim
 
 logger = logging.getLogger(__name__)
 
-Verb = Literal["save", "sample", "yield"]
+Verb = Literal["save", "sample", "yield", "drain"]
 VERBS: tuple[Verb, ...] = get_args(Verb)
 
 
@@ -37,12 +38,27 @@ def give(job: Job, verb: Verb) -> Job:
     return asked
 
 
+def give_to_leave(jobs: Iterable[Job]) -> None:
+    """Ask the runs to leave their slots, also those that only lie in their engine's queue."""
+    for job in jobs:
+        Instruction.objects.get_or_create(job=job, verb="drain", taken_at=None)
+
+
 def take(claim: Claim, controls: Controls) -> None:
     """Pass on what was asked for since the last time. Only the claim's holder gets it, and only once."""
     open_ones = Instruction.objects.filter(job_id=claim.job_id, taken_at=None)
     for instruction in open_ones.filter(job__token=claim.token):
-        if Instruction.objects.filter(pk=instruction.pk, taken_at=None).update(taken_at=timezone.now()):
+        if instruction.verb == "drain":
+            _take_drain(instruction, claim, controls)
+        elif Instruction.objects.filter(pk=instruction.pk, taken_at=None).update(taken_at=timezone.now()):
             _pass_on(instruction.verb, controls)
+
+
+def _take_drain(instruction: Instruction, claim: Claim, controls: Controls) -> None:
+    """It is about a slot: a later attempt elsewhere, or one after the slot was opened again, does not heed it."""
+    if Slot.objects.filter(pk=claim.slot, drained_since__isnull=False).exists():
+        controls.ask_to_leave()
+    instruction.delete()
 
 
 def _pass_on(verb: str, controls: Controls) -> None:
@@ -74,7 +90,9 @@ def drop_all(job_id: str) -> None:
 
 
 def _drop(job_id: str, instructions: QuerySet[Instruction]) -> None:
-    for instruction in instructions:
+    for instruction in instructions.exclude(verb="drain"):
         text = f"What was asked for was not done before the attempt ended: {instruction.verb}."
         log.write(job_id, text, event="job.instruction_dropped", level="WARNING")
         instruction.delete()
+    # That a slot was to be emptied is no wish about the job: it left, one way or the other.
+    instructions.filter(verb="drain").delete()

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+from jobs import in_words
 from jobs.events import Controls, Event, Finished
+from jobs.in_words import Told
 from jobs.models import Job, Slot
 from jobs.resume_points import ResumePoint
 from jobs.transitions import Claim
@@ -63,6 +65,8 @@ class JobKind(ABC):
     engine_name: ClassVar[str] = "The engine"
     # Its runs are long and go on from where they saved: asked for it, they let others have the GPU for a while.
     makes_room: ClassVar[bool] = False
+    # Its engine tells a loss for each step.
+    measures_loss: ClassVar[bool] = False
     # An engine that yields nothing for so long is stuck; its worker then stops beating.
     stall_seconds: ClassVar[float] = 120
 
@@ -77,6 +81,10 @@ class JobKind(ABC):
     def affinity(self, job: Job) -> str:
         """Return what the job needs loaded, at most 100 characters: an engine that has it starts sooner."""
         return ""
+
+    def disk_bytes(self, job: Job) -> int:
+        """Return about how much the job will write, in its workspace and into storage."""
+        return 0
 
     def welcome_back(self, slot: Slot) -> None:
         """Tidy up an engine that was out of reach, before its slot takes work again."""
@@ -104,6 +112,14 @@ class JobKind(ABC):
     def point_for_retry(self, job: Job, *, from_checkpoint: bool | None) -> ResumePoint | None:
         """Return where a retry of an ended job goes on from, None: from the beginning (see `jobs.retrying`)."""
         return None
+
+    def asked_for(self, job: Job) -> Iterator[Told]:
+        """Yield what was asked of the job in words, for whoever looks at it."""
+        return in_words.undeclared(job.config)
+
+    def sample_prompts(self, job: Job) -> list[str]:
+        """Return what each picture in a round of samples shows, in the order of their numbers."""
+        return []
 
     def conclude(self, job: Job, claim: Claim, finished: Finished) -> Verdict:
         """Put the result's files in place, before the transaction that publishes them."""

@@ -10,14 +10,17 @@ from django.db import DatabaseError, connection
 from django.db.models import F
 from django.utils import timezone
 
-from jobs import instructions
+from jobs import deadlines, instructions
 from jobs.events import Controls
 from jobs.models import Job, Status
+from jobs.patience import waiting_at_most
 from jobs.transitions import Claim
 
 logger = logging.getLogger(__name__)
 
 BEAT_SECONDS = 1.0
+# For a beat alone: with the patience of other writes it would be known too late that the claim cannot be renewed.
+BEAT_WITHIN_SECONDS = 5.0
 # Less than the reaper's patience (jobs.reaper.SILENCE_SECONDS): an engine is stopped before another gets its job.
 RENEW_WITHIN_SECONDS = 40.0
 PROGRESS_COLUMNS = (
@@ -34,7 +37,8 @@ PROGRESS_COLUMNS = (
     "stepping_since",
 )
 
-Loss = Literal["cancelled", "lost"]
+# "unrenewed": for all that its worker knows, the claim is lost; when the database is back it may still stand.
+Loss = Literal["cancelled", "lost", "unrenewed"]
 
 
 class ClaimEnded(Exception):
@@ -75,24 +79,30 @@ class Lease:
             raise ClaimEnded(self._ended)
 
     def _beat_on(self) -> None:
-        renewed = time.monotonic()
         try:
-            while not self._stop.wait(BEAT_SECONDS):
-                if time.monotonic() - self._last_sign > self._stall_seconds:
-                    logger.error("The engine gives no sign of life; its job goes to another worker")
-                    self._ended = self._ended or "lost"
-                    return
-                if self._beat():
-                    renewed = time.monotonic()
-                elif time.monotonic() - renewed > RENEW_WITHIN_SECONDS:
-                    self._ended = self._ended or "lost"
+            with waiting_at_most(BEAT_WITHIN_SECONDS):
+                self._beat_until_the_end()
         finally:
             connection.close()
+
+    def _beat_until_the_end(self) -> None:
+        renewed = time.monotonic()
+        while not self._stop.wait(BEAT_SECONDS):
+            if time.monotonic() - self._last_sign > self._stall_seconds:
+                logger.error("The engine gives no sign of life; its job goes to another worker")
+                self._ended = self._ended or "lost"
+                return
+            if self._beat():
+                renewed = time.monotonic()
+            elif time.monotonic() - renewed > RENEW_WITHIN_SECONDS:
+                self._ended = self._ended or "unrenewed"
 
     def _beat(self) -> bool:
         """Renew the claim; False if the database did not answer."""
         beat = {"heartbeat": F("heartbeat") + 1, "heartbeat_at": timezone.now()}
         try:
+            if self._ended is None and deadlines.is_over(self._job):
+                self._cancel_at_deadline()
             if self._ended is None and self._claim.live().update(**beat, **self._progress()):
                 instructions.take(self._claim, self._controls)
                 return True
@@ -105,6 +115,12 @@ class Lease:
             connection.close()
             return False
         return True
+
+    def _cancel_at_deadline(self) -> None:
+        # Read anew, because the run writes into its own object. It is only this claim's to cancel.
+        job = self._claim.live().first()
+        if job is not None:
+            deadlines.cancel_at_deadline(job)
 
     def _why_ended(self) -> Loss:
         is_cancelled = self._claim.own().filter(status=Status.CANCELLED).exists()

@@ -7,17 +7,22 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
+from itertools import islice
 from pathlib import Path
 
 from django.conf import settings
 from django.core.files.storage import default_storage
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 
+from characters.files import THUMBNAILS
 from characters.models import Lora, TrainingImage
 from jobs.files import workspace
 from jobs.models import LIVE, Artifact, Job
 
-ROOTS = ("uploads", "loras", "outputs", "samples", "checkpoints", "logs")
+# What runs publish, below their job's id; and what people gave or keep.
+OF_JOBS = ("outputs", "samples", "checkpoints", "logs")
+ROOTS = ("uploads", "loras", *OF_JOBS)
+KEYS_AT_ONCE = 500
 
 Finder = Callable[[datetime], Iterator["Leftover"]]
 _finders: list[Finder] = []
@@ -40,36 +45,54 @@ def also_find(finder: Finder) -> None:
 
 def find_leftovers(*, before: datetime) -> Iterator[Leftover]:
     """Yield what was last written before that time. A publish writes the file before its row, so that must be past."""
-    yield from _unnamed_files(before)
-    yield from _abandoned_uploads(before)
-    yield from _idle_workspaces(before)
+    for root in ROOTS:
+        yield from unnamed_files(root, before=before, named=_kept)
+    yield from _lost_thumbnails(before)
+    yield from abandoned_uploads(before=before)
+    yield from idle_workspaces(unknown_before=before)
     for finder in _finders:
         yield from finder(before)
 
 
-def _unnamed_files(before: datetime) -> Iterator[Leftover]:
+def find_safe_leftovers(*, before: datetime, half_written_before: datetime) -> Iterator[Leftover]:
+    """Yield of what is stored only what was cut off, and what the ended jobs and the characters of this database left.
+
+    A database that knows nothing of the files, because it is the wrong one or a new one, makes nothing a leftover.
+    """
+    for root in (*ROOTS, THUMBNAILS):
+        cut_off = (key for key in _stored_below(root) if _is_partial(key) and _is_older(key, half_written_before))
+        yield from (leftover for key in cut_off for leftover in _unnamed(key))
+    for root in OF_JOBS:
+        yield from unnamed_files(root, before=before, named=_kept_or_unknown)
+
+
+def unnamed_files(root: str, *, before: datetime, named: Callable[[list[str]], set[str]]) -> Iterator[Leftover]:
+    """Yield the old files below `root` whose keys are not among those that `named` returns of them."""
+    old = (key for key in _stored_below(root) if _is_older(key, before))
     # The files first, then the rows: what is published in between has both, and what is deleted is found next time.
-    old = [key for root in ROOTS for key in _stored_below(root) if _is_older(key, before)]
-    named, busy = _named_keys(), _busy_jobs()
-    for key in old:
-        if key not in named and not _owners(key) & busy:
-            yield from _unnamed(key)
-
-
-def unnamed_files(root: str, *, before: datetime, named: Callable[[], set[str]]) -> Iterator[Leftover]:
-    """Yield the old files below `root` whose keys are not among those that `named` returns then."""
-    old = [key for key in _stored_below(root) if _is_older(key, before)]
-    kept = named()
-    for key in old:
-        if key not in kept:
-            yield from _unnamed(key)
+    while keys := list(islice(old, KEYS_AT_ONCE)):
+        kept = named(keys)
+        for key in keys:
+            if key not in kept:
+                yield from _unnamed(key)
 
 
 def _unnamed(key: str) -> Iterator[Leftover]:
     why = "half-written" if _is_partial(key) else "no row names it"
+    yield from _stored(key, why)
+
+
+def _stored(key: str, why: str) -> Iterator[Leftover]:
     with suppress(FileNotFoundError):
         size_bytes = default_storage.size(key)
         yield Leftover(name=key, size_bytes=size_bytes, why=why, remove=partial(default_storage.delete, key))
+
+
+def _lost_thumbnails(before: datetime) -> Iterator[Leftover]:
+    for key in _stored_below(THUMBNAILS):
+        picture = key.removeprefix(f"{THUMBNAILS}/").rsplit("/", 1)[0]
+        if _is_older(key, before) and not default_storage.exists(picture):
+            yield from _stored(key, "its picture is gone")
 
 
 def _stored_below(folder: str) -> Iterator[str]:
@@ -103,20 +126,38 @@ def _is_partial(key: str) -> bool:
     return name.startswith(".") and name.endswith(".part")
 
 
-def _named_keys() -> set[str]:
+def _kept(keys: list[str]) -> set[str]:
+    """Return which of the keys some row names, or belong to a job whose engine may be at work."""
     tables = (
-        TrainingImage.objects.values_list("key", flat=True),
-        Lora.objects.values_list("key", flat=True),
-        Artifact.objects.values_list("key", flat=True),
-        Job.objects.values_list("log_key", flat=True),
-        Job.objects.values_list("output_key", flat=True),
+        (TrainingImage.objects, "key"),
+        (Lora.objects, "key"),
+        (Artifact.objects, "key"),
+        (Job.objects, "log_key"),
+        (Job.objects, "output_key"),
     )
-    return {key for keys in tables for key in keys.order_by().iterator()}
+    named = {
+        key
+        for rows, column in tables
+        for key in rows.filter(**{f"{column}__in": keys}).order_by().values_list(column, flat=True)
+    }
+    busy = _busy_owners()
+    return named | {key for key in keys if _owners(key) & busy}
 
 
-def _busy_jobs() -> set[str]:
-    busy = Job.objects.filter(Q(status__in=LIVE) | Q(holder__isnull=False))
-    return set(busy.values_list("pk", flat=True))
+def _kept_or_unknown(keys: list[str]) -> set[str]:
+    owners = {key: _owners(key) for key in keys}
+    ids = {owner for found in owners.values() for owner in found}
+    known = set(Job.objects.filter(pk__in=ids).values_list("pk", flat=True))
+    return _kept(keys) | {key for key in keys if not owners[key] & known}
+
+
+def _busy_owners() -> set[str]:
+    """Return the jobs whose engines may be at work, and their characters, which their LoRAs are filed under."""
+    return {owner for ids in _busy_jobs().values_list("pk", "character_id") for owner in ids if owner}
+
+
+def _busy_jobs() -> QuerySet[Job]:
+    return Job.objects.filter(Q(status__in=LIVE) | Q(holder__isnull=False)).order_by()
 
 
 def _owners(key: str) -> set[str]:
@@ -125,7 +166,7 @@ def _owners(key: str) -> set[str]:
     return {second, second.split(".")[0]}
 
 
-def _abandoned_uploads(before: datetime) -> Iterator[Leftover]:
+def abandoned_uploads(*, before: datetime) -> Iterator[Leftover]:
     folder = Path(settings.FILE_UPLOAD_TEMP_DIR)
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
         with suppress(FileNotFoundError):
@@ -134,25 +175,35 @@ def _abandoned_uploads(before: datetime) -> Iterator[Leftover]:
                 yield Leftover(name=str(path), size_bytes=facts.st_size, why="abandoned upload", remove=path.unlink)
 
 
-def _idle_workspaces(before: datetime) -> Iterator[Leftover]:
+def idle_workspaces(*, unknown_before: datetime | None) -> Iterator[Leftover]:
+    """Yield the workspaces of ended jobs; and those of jobs that this database does not know, if they are that old."""
     root = workspace("any").parent
     folders = (
         sorted(path for path in root.iterdir() if path.is_dir() and not path.is_symlink()) if root.is_dir() else []
     )
     # The folders first here too: a job has its row before it gets a workspace.
     known = set(Job.objects.filter(pk__in=[path.name for path in folders]).values_list("pk", flat=True))
-    busy = _busy_jobs()
+    busy = set(_busy_jobs().values_list("pk", flat=True))
     for path in folders:
         if path.name in busy:
             continue
         if path.name in known:
-            yield _as_leftover(path, "its job has ended")
-        elif datetime.fromtimestamp(path.stat().st_mtime, UTC) < before:
-            yield _as_leftover(path, "there is no such job")
+            yield from _as_leftover(path, "its job has ended")
+        elif unknown_before and _is_folder_older(path, unknown_before):
+            yield from _as_leftover(path, "there is no such job")
 
 
-def _as_leftover(folder: Path, why: str) -> Leftover:
-    return Leftover(name=str(folder), size_bytes=_folder_bytes(folder), why=why, remove=partial(shutil.rmtree, folder))
+def _is_folder_older(folder: Path, before: datetime) -> bool:
+    try:
+        return datetime.fromtimestamp(folder.stat().st_mtime, UTC) < before
+    except FileNotFoundError:
+        return False
+
+
+def _as_leftover(folder: Path, why: str) -> Iterator[Leftover]:
+    with suppress(FileNotFoundError):
+        size_bytes = _folder_bytes(folder)
+        yield Leftover(name=str(folder), size_bytes=size_bytes, why=why, remove=partial(shutil.rmtree, folder))
 
 
 def _folder_bytes(folder: Path) -> int:

@@ -1,16 +1,18 @@
 """A job's log: rows while it lives, a JSONL file in storage afterwards (object stores cannot append)."""
 
 import logging
+import secrets
 import time
 from collections.abc import Iterator
+from io import BytesIO
 from typing import Any
 
 import orjson
-from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 from django.db import DatabaseError, transaction
 from django.utils import timezone
 
+from characters import files
 from jobs.events import Log
 from jobs.models import TERMINAL, Job, JobLogLine
 from jobs.timestamps import iso_milliseconds
@@ -77,7 +79,9 @@ def archive(job: Job) -> None:
     if last is None:
         return
     before = job.log_key
-    after = default_storage.save(f"logs/{job.pk}.{last.pk}.jsonl", ContentFile(b"".join(lines(job))))
+    after = f"logs/{job.pk}.{last.pk}-{secrets.token_hex(4)}.jsonl"
+    # Whole or not at all: what is cut off by a full disk would stay, and nobody would name it.
+    files.publish(after, BytesIO(b"".join(lines(job))))
     with transaction.atomic():
         is_ours = Job.objects.filter(pk=job.pk, log_key=before).update(log_key=after) == 1
         if is_ours:
@@ -92,4 +96,7 @@ def archive_ended() -> None:
     """Archive what no run did: logs of jobs that were cancelled while they waited, or whose worker died at the end."""
     ended = Job.objects.filter(status__in=TERMINAL, holder__isnull=True, log_lines__isnull=False)
     for job in ended.distinct()[:ARCHIVED_AT_ONCE]:
-        archive(job)
+        try:
+            archive(job)
+        except OSError as exc:
+            logger.warning("The log of %s cannot be archived yet: %s", job.pk, exc)

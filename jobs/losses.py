@@ -136,7 +136,7 @@ def archive(job: Job) -> None:
     try:
         unused = _record(job, key, len(content))
     except BaseException:
-        files.discard([key])
+        files.discard_unnamed(key, Artifact.objects.all())
         raise
     files.discard(unused)
 
@@ -158,4 +158,7 @@ def archive_ended() -> None:
     """Archive what no run did: the curves of jobs whose worker died at the end."""
     ended = Job.objects.filter(status__in=TERMINAL, holder__isnull=True, loss_points__isnull=False)
     for job in ended.distinct()[:ARCHIVED_AT_ONCE]:
-        archive(job)
+        try:
+            archive(job)
+        except OSError as exc:
+            logger.warning("The loss curve of %s cannot be archived yet: %s", job.pk, exc)

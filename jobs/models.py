@@ -24,14 +24,23 @@ class Status(models.TextChoices):
 WAITING = (Status.PENDING, Status.QUEUED)
 LIVE = (*WAITING, Status.RUNNING)
 TERMINAL = (Status.COMPLETED, Status.FAILED, Status.CANCELLED)
+# Between the attempts of a job. Before the first one it waits for its start time instead, which may be far away.
+LONGEST_PAUSE = timedelta(minutes=1)
 
 
 class JobQuerySet(models.QuerySet["Job"]):
     def waiting(self, kind: str) -> JobQuerySet:
         """Return unclaimed rows that may start now, the best first: priority, then age."""
-        unclaimed = self.filter(kind=kind, status__in=WAITING, token="")
-        due = Q(run_after=None) | Q(run_after__lte=timezone.now())
-        return unclaimed.filter(due).order_by("-priority", "created_at", "id")
+        now = timezone.now()
+        due = Q(run_after=None) | Q(run_after__lte=now)
+        # A pause between attempts that lasts longer than any was written by another clock.
+        due |= Q(attempt__gt=0, run_after__gt=now + LONGEST_PAUSE)
+        in_time = Q(deadline_at=None) | Q(deadline_at__gt=now)
+        return self.unclaimed(kind).filter(due, in_time).order_by("-priority", "created_at", "id")
+
+    def unclaimed(self, kind: str) -> JobQuerySet:
+        """Return all rows that wait, those that may not start yet included."""
+        return self.filter(kind=kind, status__in=WAITING, token="")
 
     def live(self) -> JobQuerySet:
         return self.filter(status__in=LIVE)
@@ -127,7 +136,8 @@ class Job(models.Model):
         """Return seconds since the first start, until the end if it has ended."""
         if self.started_at is None:
             return None
-        return round(((self.completed_at or timezone.now()) - self.started_at).total_seconds(), 1)
+        # Never below zero, whatever was done to the clock meanwhile.
+        return max(0.0, round(((self.completed_at or timezone.now()) - self.started_at).total_seconds(), 1))
 
 
 def new_job_id(prefix: str) -> str:
@@ -313,6 +323,9 @@ class Slot(models.Model):
     failures = models.PositiveSmallIntegerField(default=0, help_text="Failures of its engine in a row.")
     paused_until = models.DateTimeField(null=True, blank=True, help_text="Takes no work before, after its failures.")
     trouble = models.CharField(max_length=300, blank=True, help_text="Why its engine last failed.")
+    free_bytes = models.PositiveBigIntegerField(
+        null=True, blank=True, help_text="What its worker last found free where its jobs write."
+    )
     drained_since = models.DateTimeField(null=True, blank=True, help_text="Takes no work since, by an operator's wish.")
 
     def __str__(self) -> str:
@@ -320,7 +333,9 @@ class Slot(models.Model):
 
     def is_served(self, now: datetime | None = None) -> bool:
         """Return whether its worker was heard of within SLOT_SILENCE_SECONDS."""
-        return ((now or timezone.now()) - self.heartbeat_at).total_seconds() < SLOT_SILENCE_SECONDS
+        silent_seconds = ((now or timezone.now()) - self.heartbeat_at).total_seconds()
+        # A sign of life from the future was given before the clock was set back: a living worker gives another soon.
+        return abs(silent_seconds) < SLOT_SILENCE_SECONDS
 
 
 SLOT_SILENCE_SECONDS = 30

@@ -3,14 +3,17 @@
 import base64
 import math
 import time
+from contextlib import suppress
 from typing import Any
+
+from django.db import DatabaseError
 
 from jobs import gpus
 from jobs.events import Preview
 from jobs.models import Job
 from jobs.payloads import complete_payload, progress_payload
 from jobs.progress.event_id import EventId
-from jobs.progress.writer import publish
+from jobs.progress.writer import nudge, publish
 
 MIN_GAP_SECONDS = 0.25
 PREVIEW_GAP_SECONDS = 0.5
@@ -80,6 +83,18 @@ class Narrator:
     def _next_id(self) -> EventId:
         self._job.event_seq += 1
         return EventId(self._job.attempt, self._job.event_seq)
+
+
+def announce_return(job_id: str) -> None:
+    """Tell that the job waits again. If Redis is away, streams find it in the row."""
+    job = None
+    with suppress(DatabaseError):
+        job = Job.objects.select_related("gpu").filter(pk=job_id).first()
+    if job is not None and job.event_seq == EventId.of_return(job.attempt).seq:
+        publish(job.pk, EventId.of_return(job.attempt), "progress", progress_payload(job))
+    else:
+        # Somebody has claimed or cancelled it since.
+        nudge(job_id)
 
 
 def announce_end(job: Job) -> None:

@@ -34,19 +34,21 @@ class QueueOverview:
     oldest_waiting_at: datetime | None = None
     served_slots: tuple[str, ...] = ()
     silent_slots: tuple[str, ...] = ()
+    drained_slots: tuple[str, ...] = ()
     holdings: tuple[GpuHolding, ...] = ()
 
 
 def queue_overviews() -> list[QueueOverview]:
     """Return one for each registered kind, in a number of queries that does not grow with the jobs."""
     paused = set(QueueState.objects.filter(is_paused=True).values_list("kind", flat=True))
-    counts, slots, holdings = _counts(), _slots(), _holdings()
+    counts, slots, drained, holdings = _counts(), _slots(), _drained_slots(), _holdings()
     return [
         QueueOverview(
             kind=kind,
             is_paused=kind in paused,
             served_slots=tuple(slots[kind, True]),
             silent_slots=tuple(slots[kind, False]),
+            drained_slots=tuple(drained[kind]),
             holdings=tuple(holdings[kind]),
             **counts.get(kind, {}),
         )
@@ -71,6 +73,14 @@ def _slots() -> dict[tuple[str, bool], list[str]]:
     now = timezone.now()
     for slot in Slot.objects.order_by("name"):
         found[slot.kind, slot.is_served(now)].append(slot.name)
+    return found
+
+
+def _drained_slots() -> dict[str, list[str]]:
+    """Return those that an operator empties, whether served or not."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for kind, name in Slot.objects.exclude(drained_since=None).order_by("name").values_list("kind", "name"):
+        found[kind].append(name)
     return found
 
 

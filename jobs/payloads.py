@@ -1,13 +1,18 @@
 """What the stream says of a job: the same from a live run and from its row."""
 
 import math
-from typing import Any
+from typing import Any, get_args
 
 from django.utils import timezone
 
 from jobs import gpus, kinds
-from jobs.models import Job, Status
+from jobs.artifacts import ENGINE_CONFIG
+from jobs.events import ArtifactType
+from jobs.models import Artifact, Job, Status
 from jobs.timestamps import iso_milliseconds
+
+# Of what a run publishes: the rest is for whoever looks into a job afterwards.
+ANNOUNCED = frozenset(get_args(ArtifactType)) - {ENGINE_CONFIG}
 
 
 def _number(value: float | None, digits: int | None = None) -> float | None:
@@ -58,13 +63,25 @@ def message_of(job: Job) -> str:
 
 
 def end_message(job: Job) -> str:
-    """Return the last message: "Training complete", "Training failed: <why>", "Training cancelled"."""
+    """Return the last message: "Training complete", "Training failed: <why>", "Training cancelled"
+    or why it was."""
     title = kinds.get(job.kind).title
     if job.status == Status.COMPLETED:
         return f"{title} complete"
     if job.status == Status.CANCELLED:
-        return f"{title} cancelled"
+        # A cancel that was nobody's wish of the moment says itself why.
+        return job.message if job.failure_cause else f"{title} cancelled"
     return f"{title} failed: {job.error_message}"
+
+
+def announced_artifacts(job: Job) -> list[dict[str, Any]]:
+    """Return what events say of the files that the job has published, the oldest first."""
+    return [announced(row) for row in job.artifacts.all() if row.type in ANNOUNCED]
+
+
+def announced(artifact: Artifact) -> dict[str, Any]:
+    step = {} if artifact.step is None else {"step": artifact.step}
+    return {"type": artifact.type, "name": artifact.name} | step
 
 
 def complete_payload(job: Job) -> dict[str, Any]:

@@ -29,7 +29,7 @@ def storage_key(claim: Claim, artifact: events.Artifact) -> str:
 def publish_artifact(claim: Claim, artifact: events.Artifact) -> Artifact:
     """Publish a whole file, fenced. The same name again, from a later attempt, replaces the row.
 
-    Raises ClaimEnded if the job was cancelled or given to somebody else meanwhile.
+    Raises ClaimEnded if the job was cancelled or given to somebody else meanwhile. Twice is safe.
     """
     key = storage_key(claim, artifact)
     published = Artifact.objects.filter(key=key).first()
@@ -41,7 +41,7 @@ def publish_artifact(claim: Claim, artifact: events.Artifact) -> Artifact:
         with transaction.atomic():
             return _record(claim, artifact, key)
     except BaseException:
-        files.discard([key])
+        files.discard_unnamed(key, Artifact.objects.all())
         raise
 
 

@@ -9,7 +9,7 @@ from django.db.models import Q, Window
 from django.db.models.functions import RowNumber
 from django.utils import timezone
 
-from jobs import bell, kinds, slots, transitions, turns, windows
+from jobs import admission, bell, disk_room, kinds, slots, transitions, turns, windows
 from jobs.models import GpuLease, Job, QueueState, Slot
 from jobs.transitions import Claim
 
@@ -17,7 +17,11 @@ logger = logging.getLogger(__name__)
 
 
 def submit(job: Job) -> Job:
-    """Record the job and ring once the row is committed. Without Redis it stays `pending` until the sweep rings."""
+    """Record the job and ring once the row is committed. Without Redis it stays `pending` until the sweep rings.
+
+    Raises QueueFull.
+    """
+    admission.refuse_if_full(job.kind)
     job.save(force_insert=True)
     transaction.on_commit(lambda: _ring_for(job))
     return job
@@ -34,9 +38,12 @@ def is_paused(kind: str) -> bool:
 
 
 def set_paused(kind: str, *, is_paused: bool) -> None:
-    QueueState.objects.update_or_create(pk=kind, defaults={"is_paused": is_paused})
+    """Once this has returned, no claim is made that did not see it."""
+    with transaction.atomic():
+        slots.lock(Slot.objects.filter(kind=kind))
+        QueueState.objects.update_or_create(pk=kind, defaults={"is_paused": is_paused})
     if not is_paused:
-        bell.ring(kind)
+        ring_for_waiting(kind)
 
 
 def claim_next(kind_name: str, slot_name: str, worker: Mapping[str, Any]) -> Claim | None:
@@ -47,9 +54,9 @@ def claim_next(kind_name: str, slot_name: str, worker: Mapping[str, Any]) -> Cla
     with transaction.atomic():
         slot = Slot.objects.select_for_update().get(pk=slot_name)
         gpu = GpuLease.objects.select_for_update().get(pk=slot.gpu_id)
-        if is_paused(kind_name) or not _has_room(slot):
+        if slots.is_drained(slot) or is_paused(kind_name) or not _has_room(slot):
             return None
-        best = _best_waiting(kind_name, leaving=slots.jobs_to_leave(slot))
+        best = _best_waiting(slot)
         if best is None or not turns.may_use(gpu, best):
             return None
         kind = kinds.get(kind_name)
@@ -62,11 +69,11 @@ def _has_room(slot: Slot) -> bool:
     return Job.objects.held().filter(slot=slot.name).count() < slot.capacity
 
 
-def _best_waiting(kind: str, *, leaving: list[str]) -> Job | None:
-    rows = Job.objects.waiting(kind).exclude(pk__in=leaving)
+def _best_waiting(slot: Slot) -> Job | None:
+    rows = Job.objects.waiting(slot.kind).exclude(pk__in=slots.jobs_to_leave(slot))
     if connection.features.has_select_for_update_skip_locked:
         rows = rows.select_for_update(skip_locked=True)
-    return rows.first()
+    return disk_room.best_with_room(rows, slot)
 
 
 def positions(jobs: list[Job]) -> dict[str, int]:
@@ -85,15 +92,19 @@ def positions(jobs: list[Job]) -> dict[str, int]:
 def sweep() -> None:
     """Ring where rows wait, a slot is idle and no ring is under way: whatever lost a ring, this finds it."""
     for kind in kinds.names():
-        waiting = Job.objects.waiting(kind).count()
-        if waiting and not is_paused(kind) and bell.is_silent(kind):
-            rings = min(waiting, _idle_capacity(kind))
-            if all(bell.ring(kind) for _ in range(rings)) and rings:
-                transitions.mark_all_rung(kind)
+        if not is_paused(kind) and bell.is_silent(kind):
+            ring_for_waiting(kind)
+
+
+def ring_for_waiting(kind: str) -> None:
+    """Ring once for each waiting job that could start now."""
+    rings = min(Job.objects.waiting(kind).count(), _idle_capacity(kind))
+    if all(bell.ring(kind) for _ in range(rings)) and rings:
+        transitions.mark_all_rung(kind)
 
 
 def _idle_capacity(kind: str) -> int:
     now = timezone.now()
-    served = [slot for slot in Slot.objects.filter(kind=kind) if slot.is_served(now)]
+    served = [slot for slot in Slot.objects.filter(kind=kind, drained_since=None) if slot.is_served(now)]
     held = Job.objects.held().filter(slot__in=[slot.name for slot in served]).count()
     return max(0, sum(slot.capacity for slot in served) - held)

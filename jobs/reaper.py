@@ -2,13 +2,17 @@
 
 import logging
 import time
+from contextlib import suppress
 from typing import Any
 
-from jobs import bell, files, identity, kinds, log, losses, transitions
+from django.db import DatabaseError, transaction
+
+from jobs import bell, files, identity, kinds, log, losses, slots, transitions
+from jobs.attempts import Ending, Outcome
+from jobs.giving_up import MAX_CRASHES, last_words
 from jobs.models import Job, JobQuerySet, Slot
-from jobs.narrator import announce_end
-from jobs.progress.writer import nudge
-from jobs.runner import MAX_CRASHES
+from jobs.narrator import announce_end, announce_return
+from jobs.runner import TOLD_TO_STOP
 
 logger = logging.getLogger(__name__)
 
@@ -23,10 +27,23 @@ def reap() -> int:
 
     A host whose workers live reaps for itself, since only it can see its processes.
     """
-    held = list(Job.objects.held().select_related("gpu"))
+    held = _held()
     for gone in _seen.keys() - {job.pk for job in held}:
         _seen.pop(gone, None)
     return sum(_reap_one(job) for job in held if _is_ours_to_judge(job))
+
+
+def _held() -> list[Job]:
+    """Return who holds a job, if a worker could beat now: none has been silent while no write could get through.
+
+    On SQLite the transaction itself waits for whoever has locked the database.
+    """
+    try:
+        with transaction.atomic():
+            return list(Job.objects.held().select_related("gpu"))
+    except DatabaseError:
+        _seen.clear()
+        raise
 
 
 def _worker_of(job: Job) -> dict[str, Any]:
@@ -64,23 +81,33 @@ def _end_claim(job: Job, why: str) -> bool:
         logger.warning("A dead worker's engine is not gone yet", extra={"job": job.pk})
         return False
     rows = Job.objects.filter(pk=job.pk, token=job.token, heartbeat=job.heartbeat)
-    if transitions.release(rows):
+    # A worker that was told to stop, and was killed before it was done, has not crashed.
+    crashes = 0 if (job.holder or {}).get(TOLD_TO_STOP) else 1
+    if transitions.release(rows, reason=f"It was stopping when {why}"):
         _finish_ended(job)
-    elif job.crashes + 1 >= MAX_CRASHES:
+    elif job.crashes + crashes >= MAX_CRASHES:
         return _give_up(job, rows, why)
-    elif not transitions.give_back(rows, message=f"Waiting to go on: {why}", crashes=1):
+    elif not _give_back(job, rows, why, crashes=crashes):
         return False
     logger.warning("Job reaped: %s", why, extra={"job": job.pk, "attempt": job.attempt})
     log.write(job.pk, f"Attempt {job.attempt} ended: {why}", event="job.reaped", level="WARNING")
-    nudge(job.pk)
+    announce_return(job.pk)
     bell.ring(job.kind)
     return True
 
 
+def _give_back(job: Job, rows: JobQuerySet, why: str, *, crashes: int) -> bool:
+    if crashes and job.crashes + crashes == MAX_CRASHES - 1:
+        # Whether it is the job or the place, the last attempt tells, if there is another place.
+        slots.leave_to_others(transitions.Claim(job.pk, job.kind, job.attempt, job.token, job.slot))
+    return transitions.give_back(rows, message=f"Waiting to go on: {why}", reason=why, crashes=crashes)
+
+
 def _give_up(job: Job, rows: JobQuerySet, why: str) -> bool:
-    reason = f"Gave up after {MAX_CRASHES} crashes without a new checkpoint in between; the last time {why}."
+    reason = last_words(job, f"{why}, as it does when the machine runs out of memory")
     facts = {"crashes": job.crashes + 1, "failure_cause": "worker_died"}
-    if not transitions.fail(rows, reason, **facts, **transitions.UNCLAIMED):
+    ending = Ending(Outcome.CRASHED, why)
+    if not transitions.fail(rows, reason, ending=ending, **facts, **transitions.UNCLAIMED):
         return False
     job.refresh_from_db()
     log.write(job.pk, reason, event="job.failed", level="ERROR")
@@ -91,5 +118,7 @@ def _give_up(job: Job, rows: JobQuerySet, why: str) -> bool:
 
 def _finish_ended(job: Job) -> None:
     files.remove_workspace(job.pk)
-    losses.archive(job)
-    log.archive(job)
+    # A storage that is full must not keep the others unreaped; `tasks.reap` archives what is left.
+    with suppress(OSError):
+        losses.archive(job)
+        log.archive(job)

@@ -9,6 +9,7 @@ from characters.models import Character
 from jobs import kinds, log, losses, queue
 from jobs.models import Job, Status, new_job_id
 from jobs.resume_points import ResumePoint
+from jobs.schedule import AT_ONCE, START_AFTER, Scheduled
 
 logger = logging.getLogger(__name__)
 
@@ -17,8 +18,15 @@ class NotRetryable(Exception):
     """The job cannot be run again; the text says why."""
 
 
-def retry_job(job: Job, *, from_checkpoint: bool | None = None, correlation_id: str | None = None) -> Job:
-    """Return a new job of the same kind, config and order. Raises NotRetryable, and Job.DoesNotExist if it is gone.
+def retry_job(
+    job: Job,
+    *,
+    from_checkpoint: bool | None = None,
+    correlation_id: str | None = None,
+    scheduled: Scheduled = AT_ONCE,
+) -> Job:
+    """Return a new job of the same kind, config and order. Raises NotRetryable, QueueFull, and Job.DoesNotExist if it
+    is gone.
 
     `from_checkpoint` None: from the newest checkpoint where the kind has one and thinks it right.
     """
@@ -27,7 +35,7 @@ def retry_job(job: Job, *, from_checkpoint: bool | None = None, correlation_id: 
         ended = Job.objects.select_for_update().get(pk=job.pk)
         _refuse_if_pointless(ended)
         point = kinds.get(ended.kind).point_for_retry(ended, from_checkpoint=from_checkpoint)
-        again = _copy(ended, point, correlation_id)
+        again = scheduled.put_on(_copy(ended, point, correlation_id))
         if point is not None:
             transaction.on_commit(partial(carry_over, ended.pk, again.pk, point.step), robust=True)
         queue.submit(again)
@@ -70,7 +78,7 @@ def _lock_character(character_id: str) -> bool:
 
 
 def _copy(job: Job, point: ResumePoint | None, correlation_id: str | None) -> Job:
-    asked = {name: value for name, value in job.order.items() if name != "resume_from"}
+    asked = {name: value for name, value in job.order.items() if name not in ("resume_from", START_AFTER)}
     return Job(
         id=new_job_id(kinds.get(job.kind).id_prefix),
         kind=job.kind,

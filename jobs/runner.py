@@ -1,31 +1,35 @@
 """Runs one claim: drives the engine, publishes what it makes, and settles how it ended."""
 
-import errno
 import logging
 from collections.abc import Iterator
 from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import timedelta
+from typing import Any
 
-from django.db import transaction
+from django.db import DatabaseError, transaction
 from django.utils import timezone
 from structlog.contextvars import bound_contextvars
 
+from characters.disk import is_full_disk
 from jobs import events, facts, files, gpu_room, instructions, kinds, log, losses, slots, transitions, windows
 from jobs.advancing import MAX_MESSAGE_LENGTH, apply_progress
 from jobs.artifacts import ENGINE_CONFIG
+from jobs.attempts import Ending, Outcome
 from jobs.errors import EngineAtFault, EngineFailed, EngineUnavailable
+from jobs.giving_up import MAX_CRASHES, last_words
 from jobs.lease import ClaimEnded, Lease
 from jobs.models import Job, Status
-from jobs.narrator import Narrator, announce_end
-from jobs.patience import patiently
-from jobs.progress.writer import nudge
+from jobs.narrator import Narrator, announce_end, announce_return
+from jobs.patience import is_away, patiently, until_told
 from jobs.publishing import drop_old_checkpoints, publish_artifact
 from jobs.transitions import Claim
 from jobs.worker_state import active_controls, is_draining
 
 logger = logging.getLogger(__name__)
 
-MAX_CRASHES = 3
+# In a holder: its worker is being stopped, so that its death is no fault of the job.
+TOLD_TO_STOP = "told_to_stop"
+DATABASE_AWAY = "Waiting to go on: the database did not answer"
 RETRY_UNAVAILABLE_SECONDS = 10
 # Before the second and the third attempt: what failed is not yet over a second later.
 RETRY_CRASHED_SECONDS = (5, 20)
@@ -33,7 +37,7 @@ RETRY_CRASHED_SECONDS = (5, 20)
 
 def execute(claim: Claim) -> None:
     """Run a claimed job to its end. Whatever happens, nothing is raised and the row tells the truth."""
-    job = Job.objects.select_related("gpu").get(pk=claim.job_id)
+    job = patiently(lambda: Job.objects.select_related("gpu").get(pk=claim.job_id))
     with bound_contextvars(job=job.pk, correlation_id=job.correlation_id):
         Run(claim, job).go()
 
@@ -64,7 +68,7 @@ class Run:
                 self._settle_failure(exc)
             except Exception as exc:
                 logger.exception("The run broke inside Isengard")
-                self._settle_failure(_explain(exc))
+                self._settle_breakage(exc)
         self._tidy_up()
 
     # --- driving the engine ---
@@ -79,7 +83,8 @@ class Run:
             patiently(lambda: windows.begin(self.job.gpu))
             self._give_back(f"Paused for waiting generations; goes on at step {self._saved_step()}")
         elif self.controls.is_draining:
-            self._give_back("Waiting to go on: its worker is shutting down")
+            why = "its worker is shutting down" if self.controls.is_hurried else "its slot is being drained"
+            self._give_back(f"Waiting to go on: {why}")
         else:
             raise EngineFailed("The engine ended without a result.")
 
@@ -104,7 +109,7 @@ class Run:
         for event in engine:
             self.lease.check()
             if is_draining():
-                self.controls.ask_to_drain()
+                self._hurry()
             if isinstance(event, events.Finished):
                 return event
             self._act_on(event)
@@ -112,6 +117,13 @@ class Run:
             self.losses.flush_if_due()
             self.narrator.send_what_is_due()
         return None
+
+    def _hurry(self) -> None:
+        """Ask the engine to leave, and note why this worker ends, in case it is killed before the job is given back."""
+        self.controls.ask_to_drain()
+        if TOLD_TO_STOP not in (self.job.holder or {}):
+            with suppress(DatabaseError):
+                self._note_on_holder({TOLD_TO_STOP: True})
 
     def _act_on(self, event: events.Event) -> None:
         match event:
@@ -124,7 +136,7 @@ class Run:
             case events.Obeyed():
                 instructions.obeyed(self.claim, event.verb)
             case events.Facts():
-                facts.record(self.claim, self.job, event)
+                patiently(lambda: facts.record(self.claim, self.job, event))
             case events.Artifact():
                 self._publish(event)
             case events.Preview():
@@ -132,38 +144,44 @@ class Run:
             case events.Started():
                 self._start()
             case events.Holding():
-                self._hold(event)
+                self._note_on_holder({"engine": dict(event.identity)})
 
     def _note_progress(self, event: events.Progress) -> None:
         before = self.job.current_step
         apply_progress(self.job, event, at_least=self._furthest_step)
         if self.job.stage == "training" and self.job.current_step > before:
-            self.job.stepping_since = self.job.stepping_since or timezone.now()
+            now = timezone.now()
+            # The earlier one, because the clock may have been set back since: then it counts anew from here.
+            self.job.stepping_since = min(self.job.stepping_since or now, now)
         self._furthest_step = self.job.current_step
         self.narrator.progress()
 
     def _start(self) -> None:
         if self.job.status == Status.RUNNING:
             return
-        if not transitions.start(self.claim):
+        if not patiently(self._is_started):
             raise ClaimEnded("lost")
         self.job.refresh_from_db(fields=["status", "started_at"])
         self.narrator.progress()
 
-    def _hold(self, event: events.Holding) -> None:
-        holder = {**(self.job.holder or {}), "engine": dict(event.identity)}
-        self.job.holder = holder
-        if not self.claim.own().update(holder=holder):
+    def _is_started(self) -> bool:
+        # A server that died in between may have recorded the start without telling us.
+        return transitions.start(self.claim) or self.claim.live().filter(status=Status.RUNNING).exists()
+
+    def _note_on_holder(self, known: dict[str, object]) -> None:
+        holder = {**(self.job.holder or {}), **known}
+        if not patiently(lambda: self.claim.own().update(holder=holder)):
             raise ClaimEnded("lost")
+        self.job.holder = holder
 
     def _publish(self, event: events.Artifact) -> None:
         if event.type == "checkpoint":
             # A run that goes on from here elsewhere has the curve up to here.
             self.losses.flush()
-        row = publish_artifact(self.claim, event)
+        row = patiently(lambda: publish_artifact(self.claim, event))
         kept = self.kind.kept_checkpoints(self.job)
         if row.type == "checkpoint" and kept is not None:
-            drop_old_checkpoints(self.job.pk, kept=kept)
+            patiently(lambda: drop_old_checkpoints(self.job.pk, kept=kept))
         self._note("Published", event=f"artifact.{row.type}", name=row.name, size_bytes=row.size_bytes, step=row.step)
         if row.type != ENGINE_CONFIG:
             described = {"type": row.type, "name": row.name} | ({} if row.step is None else {"step": row.step})
@@ -172,7 +190,7 @@ class Run:
     # --- how it ended ---
 
     def _complete(self, finished: events.Finished) -> None:
-        verdict = self.kind.conclude(self.job, self.claim, finished)
+        verdict = patiently(lambda: self.kind.conclude(self.job, self.claim, finished))
         self.narrator.finish()
 
         def publish() -> bool:
@@ -188,14 +206,19 @@ class Run:
                     verdict.record()
             return is_ours
 
-        if not patiently(publish):
+        if not until_told(publish) and not until_told(self._is_completed):
             verdict.discard()
             raise ClaimEnded("lost")
-        patiently(lambda: slots.note_success(self.claim.slot))
+        until_told(lambda: slots.note_success(self.claim.slot))
         self._note("Completed", event="job.completed")
         self._ended("Job completed")
 
-    def _last_state(self) -> dict[str, object]:
+    def _is_completed(self) -> bool:
+        """Return whether this attempt's verdict stands: its commit may have outlived the server that took it."""
+        done = Job.objects.filter(pk=self.job.pk, status=Status.COMPLETED, attempt=self.claim.attempt)
+        return done.exists()
+
+    def _last_state(self) -> dict[str, Any]:
         """Return what changed since the last heartbeat and outlives the run."""
         names = ("current_step", "progress", "current_loss", "learning_rate", "event_seq")
         return {name: getattr(self.job, name) for name in names}
@@ -211,48 +234,67 @@ class Run:
             if exc.is_broken:
                 patiently(lambda: slots.note_failure(self.claim.slot, str(exc)))
             if crashes < MAX_CRASHES and patiently(lambda: slots.leave_to_others(self.claim)):
-                self._give_back(f"Trying elsewhere: {exc}", crashes=1)
+                self._give_back(f"Trying elsewhere: {exc}", reason=str(exc), crashes=1)
                 return
         if exc.is_retryable and crashes < MAX_CRASHES:
-            pause = timedelta(seconds=RETRY_CRASHED_SECONDS[crashes - 1])
-            self._give_back(f"Trying again: {exc}", crashes=1, run_after=timezone.now() + pause)
+            self._try_again(exc, crashes)
+        elif exc.is_retryable:
+            self._give_up(exc, crashes)
         else:
             self._fail(str(exc), cause=exc.cause)
+
+    def _try_again(self, exc: EngineFailed, crashes: int) -> None:
+        if crashes == MAX_CRASHES - 1:
+            # Whether it is the job or the place, the last attempt tells, if there is another place.
+            patiently(lambda: slots.leave_to_others(self.claim))
+        pause = timedelta(seconds=RETRY_CRASHED_SECONDS[crashes - 1])
+        self._give_back(f"Trying again: {exc}", reason=str(exc), crashes=1, run_after=timezone.now() + pause)
+
+    def _give_up(self, exc: EngineFailed, crashes: int) -> None:
+        reason = patiently(lambda: last_words(self.job, str(exc)))
+        self._fail(reason, cause=exc.cause, ending=Ending(Outcome.CRASHED, str(exc)), crashes=crashes)
+
+    def _settle_breakage(self, exc: Exception) -> None:
+        if is_away(exc):
+            self._give_back(DATABASE_AWAY, reason=f"The database did not answer: {exc}")
+        else:
+            self._settle_failure(_explain(exc))
 
     def job_crashes(self) -> int:
         return patiently(lambda: self.claim.own().values_list("crashes", flat=True).first() or 0)
 
-    def _fail(self, reason: str, *, cause: str = "") -> None:
+    def _fail(self, reason: str, *, cause: str = "", **how: Any) -> None:
         self.narrator.finish()
         is_gone = self._engine_is_gone()
         fields = self._last_state() | (dict(transitions.UNCLAIMED) if is_gone else {})
-        fields |= {"message": f"{self.kind.title} failed", "failure_cause": cause}
-        if patiently(lambda: transitions.fail(self.claim.live(), reason, **fields)):
+        fields |= {"message": f"{self.kind.title} failed", "failure_cause": cause, **how}
+        if until_told(lambda: transitions.fail(self.claim.live(), reason, **fields)):
             self._note(reason, event="job.failed", level="ERROR")
             self._ended("Job failed")
         elif is_gone:
             self._release()
 
-    def _give_back(self, message: str, *, crashes: int = 0, run_after: datetime | None = None) -> None:
+    def _give_back(self, message: str, **how: Any) -> None:
         self._note(message, event="job.given_back", level="WARNING")
         self.narrator.finish()
         if not self._engine_is_gone():
             return
-        rows = self.claim.live()
         short = message[:MAX_MESSAGE_LENGTH]
-        if patiently(lambda: transitions.give_back(rows, message=short, crashes=crashes, run_after=run_after)):
+        if until_told(lambda: transitions.give_back(self.claim.live(), message=short, **how)):
             logger.info("Job given back: %s", message)
-            nudge(self.job.pk)
+            announce_return(self.job.pk)
         else:
             self._release()
 
     def _settle_stop(self, exc: ClaimEnded) -> None:
         logger.info("The run stopped: its claim is %s", exc.loss)
-        if self._engine_is_gone():
+        if exc.loss == "unrenewed":
+            self._give_back(DATABASE_AWAY)
+        elif self._engine_is_gone():
             self._release()
 
     def _release(self) -> None:
-        if patiently(lambda: transitions.release(self.claim.own())):
+        if until_told(lambda: transitions.release(self.claim.own())):
             self._note("The engine has stopped", event="job.engine_stopped")
 
     def _engine_is_gone(self) -> bool:
@@ -263,18 +305,18 @@ class Run:
         return is_gone
 
     def _ended(self, message: str) -> None:
-        self.job.refresh_from_db()
+        until_told(self.job.refresh_from_db)
         logger.info(message)
         announce_end(self.job)
 
     def _tidy_up(self) -> None:
         """Archive the log and remove the workspace of a job that has ended. What fails here, `cleanup` finds."""
         self.log.flush()
-        self.job.refresh_from_db()
+        patiently(self.job.refresh_from_db)
         if self.job.is_terminal and self.job.holder is None:
-            instructions.drop_all(self.job.pk)
+            patiently(lambda: instructions.drop_all(self.job.pk))
             files.remove_workspace(self.job.pk)
-            with suppress(OSError):
+            with suppress(OSError, DatabaseError):
                 losses.archive(self.job)
                 log.archive(self.job)
 
@@ -283,7 +325,7 @@ class Run:
 
 
 def _explain(exc: Exception) -> EngineFailed:
-    if isinstance(exc, OSError) and exc.errno in (errno.ENOSPC, errno.EDQUOT):
+    if is_full_disk(exc):
         return EngineFailed("The disk is full: free some space there, then run the job again.", cause="disk_full")
     name = type(exc).__name__
     return EngineFailed(f"Isengard itself failed ({name}); the operator finds the cause in the log.", cause="bug")

@@ -7,17 +7,18 @@ stream neither hangs nor lies without Redis.
 import asyncio
 import threading
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import orjson
 from django.db import DatabaseError, close_old_connections
+from django.db.models import Prefetch
 
 from jobs import waiting
-from jobs.models import WAITING, Job
-from jobs.payloads import complete_payload, progress_payload
-from jobs.progress.event_id import EventId
+from jobs.models import WAITING, Artifact, Job
+from jobs.payloads import announced_artifacts, complete_payload, progress_payload
+from jobs.progress.event_id import BEFORE_ALL, EventId
 from jobs.progress.reader import Hub, StreamedEvent, Subscription, hub
 
 RETRY_MILLISECONDS = 2000
@@ -25,15 +26,23 @@ COMMENT_SECONDS = 15.0
 # How often the row is read again: as a safeguard while Redis tells the news, and instead of Redis while it is away.
 CHECK_SECONDS = 5.0
 POLL_SECONDS = 1.0
+# A row may be so far behind what its live run has told: a heartbeat, and the time to write it.
+ROW_LAG_SECONDS = 1.5
 READERS = 2
 
-# What a client is told again when it changes: status, attempt, and what the job waits for, if it does.
+T = TypeVar("T")
+
+# What a client is told again when it changes while a job waits: status, attempt, and what it waits for.
 State = tuple[str, int, str]
 
 # Django gives each request under ASGI a thread of its own, and with it a database connection, for as long as the stream
 # is open. These few serve all streams of the process.
 _readers = ThreadPoolExecutor(READERS, thread_name_prefix="stream-reader")
 _closing = threading.Event()
+# Reads that have not begun. Who wants to know the same joins them, so that a hundred clients of a job, all woken
+# by the same news, cost two reads and not a hundred. One that has begun may miss what its joiner has heard of.
+_asked: dict[tuple[int, str], asyncio.Future[Any]] = {}
+_asking = threading.Lock()
 
 
 def close_all() -> None:
@@ -41,10 +50,15 @@ def close_all() -> None:
     _closing.set()
 
 
+def is_closing() -> bool:
+    return _closing.is_set()
+
+
 def _read_job(job_id: str) -> Job | None:
     close_old_connections()
     try:
-        job = Job.objects.select_related("gpu").filter(pk=job_id).first()
+        artifacts = Prefetch("artifacts", Artifact.objects.only("job_id", "type", "name", "step"))
+        job = Job.objects.select_related("gpu").prefetch_related(artifacts).filter(pk=job_id).first()
         if job is not None:
             # Only told, never saved: what it waits for is no column.
             job.message = waiting.messages([job]).get(job.pk, job.message)
@@ -54,16 +68,35 @@ def _read_job(job_id: str) -> Job | None:
 
 
 async def read_job(job_id: str) -> Job | None:
-    """Return the job from its row. Raises DatabaseError."""
-    return await asyncio.get_running_loop().run_in_executor(_readers, _read_job, job_id)
+    """Return the job from its row, for reading alone: others may get the same object. Raises DatabaseError."""
+    return await read_together(job_id, lambda: _read_job(job_id))
 
 
-def _format(event_id: EventId, name: str, data: str) -> bytes:
+async def read_together(what: str, read: Callable[[], T]) -> T:
+    """Return what `read` returns in one of the few threads. Those that ask for the same `what` share one read."""
+    loop = asyncio.get_running_loop()
+    key = (id(loop), what)
+
+    def begin() -> T:
+        with _asking:
+            del _asked[key]
+        return read()
+
+    # Locked: it might begin before it is noted here, and would then be joined for ever.
+    with _asking:
+        reading = _asked.get(key)
+        if reading is None:
+            reading = _asked[key] = loop.run_in_executor(_readers, begin)
+    # A client that goes away must not take the read from the others.
+    return cast(T, await asyncio.shield(reading))
+
+
+def format_event(event_id: EventId | str, name: str, data: str) -> bytes:
     return f"id: {event_id}\nevent: {name}\ndata: {data}\n\n".encode()
 
 
 def _event(event_id: EventId, name: str, payload: dict[str, Any]) -> bytes:
-    return _format(event_id, name, orjson.dumps(payload).decode())
+    return format_event(event_id, name, orjson.dumps(payload).decode())
 
 
 def row_id(job: Job) -> EventId:
@@ -75,9 +108,8 @@ async def come_back() -> AsyncGenerator[bytes, None]:
     yield f"retry: {RETRY_MILLISECONDS}\n\n".encode()
 
 
-def _state(job: Job) -> State:
-    is_waiting = job.status in WAITING and not job.token
-    return job.status, job.attempt, job.message if is_waiting else ""
+def state_of(job: Job) -> State:
+    return job.status, job.attempt, job.message
 
 
 class JobStream:
@@ -85,10 +117,11 @@ class JobStream:
 
     def __init__(self, job: Job, last: EventId | None) -> None:
         self.job = job
-        self.last = last or EventId(0, 0)
+        self.last = last or BEFORE_ALL
         self._resumes = last is not None
         self._is_over = False
         self._told: State | None = None
+        self._told_artifacts: set[str] = set()
 
     async def events(self) -> AsyncGenerator[bytes, None]:
         yield f"retry: {RETRY_MILLISECONDS}\n\n".encode()
@@ -103,8 +136,16 @@ class JobStream:
         # Read after subscribing: a change in between then comes twice rather than never.
         await self._read_row()
         missed = await channel.missed(self.job.pk, self.last) if self._resumes else None
-        chunks = [self._snapshot()] if missed is None else self._replay(missed)
-        return chunks + self._ending()
+        if missed is None:
+            await self._let_the_row_catch_up()
+            return [*self._snapshot(), *self._ending()]
+        return self._replay(missed) + self._ending()
+
+    async def _let_the_row_catch_up(self) -> None:
+        """A client that has seen more than the row has would otherwise be sent backwards."""
+        if row_id(self.job) < self.last and not self.job.is_terminal and self.job.token:
+            await asyncio.sleep(ROW_LAG_SECONDS)
+            await self._read_row()
 
     async def _follow(self, channel: Hub, subscription: Subscription) -> AsyncGenerator[bytes, None]:
         checked = written = time.monotonic()
@@ -125,16 +166,17 @@ class JobStream:
     def _live(self, subscription: Subscription) -> list[bytes]:
         arrived = list(subscription.events)
         subscription.events.clear()
+        # How it ended, and whatever was not told yet, is told from the row.
+        subscription.has_gap = subscription.has_gap or any(event.name == "complete" for event in arrived)
         return [] if subscription.has_gap else self._replay(arrived)
 
     def _replay(self, events: list[StreamedEvent]) -> list[bytes]:
         chunks = []
         for event in events:
-            if event.id > self.last and not self._is_over:
+            if event.id > self.last and event.name != "complete":
                 self.last = event.id
-                self._is_over = event.name == "complete"
                 self._note_told(event)
-                chunks.append(_format(event.id, event.name, event.data))
+                chunks.append(format_event(event.id, event.name, event.data))
         return chunks
 
     async def _catch_up(self, channel: Hub) -> list[bytes]:
@@ -144,17 +186,22 @@ class JobStream:
         missed = await channel.missed(self.job.pk, self.last)
         chunks = self._replay(missed or [])
         if self._row_has_news():
-            chunks.append(self._snapshot())
+            chunks += self._snapshot()
         return chunks + self._ending()
 
     def _row_has_news(self) -> bool:
+        if self._is_over or self.job.is_terminal:
+            return False
+        if row_id(self.job).position == self.last.position and self.job.status in WAITING and not self.job.token:
+            return state_of(self.job) != self._told
         # The row is up to a second behind a live run: telling it then would send the progress bar backwards.
-        is_told = _state(self.job) == self._told and row_id(self.job) <= self.last
-        return not (is_told or self._is_over or self.job.is_terminal)
+        return row_id(self.job) > self.last
 
     def _note_told(self, event: StreamedEvent) -> None:
         if event.name == "progress":
-            self._told = (orjson.loads(event.data)["status"], event.id.attempt, "")
+            told = orjson.loads(event.data)
+            self._told = (told["status"], event.id.attempt, told["message"])
+            self._told_artifacts.update(artifact["name"] for artifact in told.get("artifacts", ()))
 
     async def _read_row(self) -> bool:
         try:
@@ -165,14 +212,21 @@ class JobStream:
         self.job = job or self.job
         return job is not None
 
-    def _snapshot(self) -> bytes:
-        self._told = _state(self.job)
-        self.last = max(self.last, row_id(self.job))
-        return _event(self.last, "progress", progress_payload(self.job))
+    def _snapshot(self) -> list[bytes]:
+        self._told = state_of(self.job)
+        self.last = row_id(self.job) if row_id(self.job) > self.last else self.last.retell()
+        return [_event(self.last, "progress", progress_payload(self.job) | self._untold_artifacts())]
 
     def _ending(self) -> list[bytes]:
         """Return `complete`, from the row, if the job has ended and the client was not told yet."""
         if self._is_over or not self.job.is_terminal:
             return []
         self._is_over = True
-        return [_event(EventId.of_complete(self.job.attempt), "complete", complete_payload(self.job))]
+        payload = complete_payload(self.job) | self._untold_artifacts()
+        return [_event(EventId.of_complete(self.job.attempt), "complete", payload)]
+
+    def _untold_artifacts(self) -> dict[str, Any]:
+        """Return those that this stream has not told: their event may be lost with Redis, or with its worker."""
+        untold = [found for found in announced_artifacts(self.job) if found["name"] not in self._told_artifacts]
+        self._told_artifacts.update(found["name"] for found in untold)
+        return {"artifacts": untold} if untold else {}

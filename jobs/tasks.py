@@ -2,7 +2,7 @@
 
 from celery import shared_task
 
-from jobs import bell, idempotency, kinds, log, losses, queue, reaper, runner, windows
+from jobs import bell, deadlines, idempotency, kinds, log, losses, queue, reaper, runner, tidying, windows
 from jobs.models import Job
 from jobs.worker import claim_for_this_worker
 
@@ -28,6 +28,7 @@ def ring_for_the_next() -> None:
 
 @shared_task(name="jobs.sweep")
 def sweep() -> None:
+    deadlines.cancel_overdue()
     queue.sweep()
     windows.sweep()
     idempotency.forget_expired()
@@ -38,3 +39,10 @@ def reap() -> None:
     reaper.reap()
     losses.archive_ended()
     log.archive_ended()
+
+
+@shared_task(name="jobs.tidy")
+def tidy() -> None:
+    tidying.expire_jobs()
+    tidying.tidy_storage()
+    tidying.tidy_machine()

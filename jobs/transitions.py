@@ -8,11 +8,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.db.models import F
+from django.db import transaction
+from django.db.models import F, Q
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
+from jobs import attempts
+from jobs.attempts import Ending, Outcome
 from jobs.models import LIVE, TERMINAL, WAITING, Job, JobQuerySet, Slot, Status
+from jobs.progress.event_id import EventId
 
 # `queued → queued` and `running → queued`: given back. `pending → running`: claimed before its bell was heard.
 ALLOWED: Mapping[str, frozenset[str]] = {
@@ -60,12 +64,26 @@ def mark_all_rung(kind: str) -> int:
     return Job.objects.filter(kind=kind, status=Status.PENDING).update(status=Status.QUEUED)
 
 
+def _move_and_let_go(rows: JobQuerySet, to: Status, ending: Ending, **fields: Any) -> bool:
+    """Move the row. If `fields` clear its holder, its attempt ends with that, whoever dies in between."""
+    if "holder" not in fields:
+        return _move(rows, to, **fields)
+    with transaction.atomic():
+        job_id = rows.values_list("pk", flat=True).first()
+        if job_id is None or not _move(rows, to, **fields):
+            return False
+        attempts.end(job_id, ending)
+    return True
+
+
+@transaction.atomic
 def claim(job: Job, slot: Slot, worker: Mapping[str, Any], *, starts_at_once: bool) -> Claim | None:
-    """Take a waiting row for `slot`. None if somebody else was faster, or it was cancelled."""
+    """Take a waiting row for `slot`. None if somebody else was faster, it was cancelled, or its time is over."""
     token = secrets.token_hex(16)
     now = timezone.now()
     started = {"started_at": Coalesce("started_at", now)} if starts_at_once else {}
-    rows = Job.objects.filter(pk=job.pk, token="", status__in=WAITING)
+    in_time = Q(deadline_at=None) | Q(deadline_at__gt=now)
+    rows = Job.objects.filter(in_time, pk=job.pk, token="", status__in=WAITING)
     is_ours = _move(
         rows,
         Status.RUNNING if starts_at_once else Status.QUEUED,
@@ -84,7 +102,10 @@ def claim(job: Job, slot: Slot, worker: Mapping[str, Any], *, starts_at_once: bo
         message="",
         **started,
     )
-    return Claim(job.pk, job.kind, job.attempt + 1, token, slot.name) if is_ours else None
+    if not is_ours:
+        return None
+    attempts.begin(job.pk, job.attempt + 1, slot=slot.name, worker=worker)
+    return Claim(job.pk, job.kind, job.attempt + 1, token, slot.name)
 
 
 def start(claim: Claim) -> bool:
@@ -94,34 +115,54 @@ def start(claim: Claim) -> bool:
 
 def complete(claim: Claim, **fields: Any) -> bool:
     done = {"progress": 100, "current_step": F("total_steps")}
-    return _move(claim.live(), Status.COMPLETED, **{**fields, **done})
+    return _move_and_let_go(claim.live(), Status.COMPLETED, Ending(Outcome.COMPLETED), **{**fields, **done})
 
 
-def fail(rows: JobQuerySet, reason: str, **fields: Any) -> bool:
+def fail(rows: JobQuerySet, reason: str, *, ending: Ending | None = None, **fields: Any) -> bool:
     """`rows` is `claim.live()` or a reaped row; `reason` is shown to the person who asked for the job."""
-    return _move(rows, Status.FAILED, error_message=reason, **fields)
+    how = ending or Ending(Outcome.FAILED, reason)
+    return _move_and_let_go(rows, Status.FAILED, how, error_message=reason, **fields)
 
 
-def cancel(rows: JobQuerySet, message: str) -> bool:
+def cancel(rows: JobQuerySet, message: str, *, cause: str = "") -> bool:
     """Turn the status at once. The holder stays until the engine is gone."""
-    return _move(rows, Status.CANCELLED, message=message)
+    return _move(rows, Status.CANCELLED, message=message, failure_cause=cause)
 
 
-def give_back(rows: JobQuerySet, *, message: str, crashes: int = 0, run_after: datetime | None = None) -> bool:
-    """Put a claimed row back into the queue, at its old place."""
-    return _move(
+def give_back(
+    rows: JobQuerySet, *, message: str, reason: str = "", crashes: int = 0, run_after: datetime | None = None
+) -> bool:
+    """Put a claimed row back into the queue, at its old place. `reason` is why, where the message says more."""
+    outcome = Outcome.CRASHED if crashes else Outcome.GIVEN_BACK
+    return _move_and_let_go(
         rows,
         Status.QUEUED,
-        **UNCLAIMED,
+        Ending(outcome, reason or message),
+        **waiting_again(message),
         crashes=F("crashes") + crashes,
-        message=message,
-        stage="queued",
-        iteration_speed=None,
-        eta_seconds=None,
         run_after=run_after,
     )
 
 
-def release(rows: JobQuerySet) -> bool:
+def waiting_again(message: str) -> dict[str, Any]:
+    """Return the columns of a row that was claimed and waits to go on, beside its status."""
+    return {
+        **UNCLAIMED,
+        "message": message,
+        "stage": "queued",
+        "iteration_speed": None,
+        "eta_seconds": None,
+        "event_seq": EventId.of_return(0).seq,
+    }
+
+
+@transaction.atomic
+def release(rows: JobQuerySet, *, reason: str = "") -> bool:
     """Clear the holder of an ended row: its engine is gone."""
-    return rows.filter(status__in=TERMINAL).update(**UNCLAIMED) == 1
+    ended = rows.filter(status__in=TERMINAL)
+    found = ended.values_list("pk", "status", "error_message", "message").first()
+    if found is None or ended.update(**UNCLAIMED) != 1:
+        return False
+    job_id, status, error, message = found
+    attempts.end(job_id, Ending(Outcome(status), reason or error or message))
+    return True

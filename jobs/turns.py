@@ -4,7 +4,7 @@ from datetime import datetime
 
 from django.conf import settings
 
-from jobs import kinds, slots
+from jobs import disk_room, kinds, slots
 from jobs.models import GpuLease, Job, QueueState, Slot
 
 Rank = tuple[int, bool, datetime, str]
@@ -35,7 +35,7 @@ def rivals(gpu: GpuLease, kind: str) -> list[Job]:
 
 
 def _best_for(slot: Slot) -> Job | None:
-    return Job.objects.waiting(slot.kind).exclude(pk__in=slots.jobs_to_leave(slot)).first()
+    return disk_room.best_with_room(Job.objects.waiting(slot.kind).exclude(pk__in=slots.jobs_to_leave(slot)), slot)
 
 
 def _rank(job: Job, *, has_window: bool) -> Rank:

@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from django.db.models import Q
 from django.utils import timezone
 
-from jobs import kinds, slots, turns
+from jobs import disk_room, kinds, slots, turns
 from jobs.models import WAITING, Job, QueueState, Slot, Status
+from jobs.schedule import START_AFTER
 
 IN_QUEUE = "Waiting in the queue"
 
@@ -31,9 +32,11 @@ def _message(job: Job, place: "Place") -> str:
 
 
 def _own_reason(job: Job) -> str:
-    if job.run_after is not None and job.run_after > timezone.now():
-        return f"Starts at {job.run_after:%Y-%m-%d %H:%M:%S} UTC"
-    return ""
+    if job.run_after is None or job.run_after <= timezone.now():
+        return ""
+    moment = f"Starts at {job.run_after:%Y-%m-%d %H:%M:%S} UTC"
+    # At the time that a client asked for it joins the queue, and others may be before it.
+    return f"{moment.replace(':00 UTC', ' UTC')} at the earliest" if START_AFTER in job.order else moment
 
 
 class Scene:
@@ -77,7 +80,7 @@ class Place:
         """What goes before the best one is told of it alone: the rest has more before it, as its place says."""
         is_next = self._best is not None and job.pk == self._best.pk
         others = self._others if is_next else ""
-        return self._obstacle or self._in_words(others)
+        return self._obstacle or disk_room.lack_of(job, self._open_slots) or self._in_words(others)
 
     def _in_words(self, others: str) -> str:
         holder = self._holder
@@ -91,6 +94,9 @@ class Place:
             return "Paused by an operator"
         if not served:
             return "No worker is up"
+        served = [slot for slot in served if not slots.is_drained(slot)]
+        if not served:
+            return f"{self._kind.title} is drained for maintenance"
         if all(slot.away_since is not None for slot in served):
             return f"{self._kind.engine_name} is down"
         if not self._open_slots:

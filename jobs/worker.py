@@ -3,14 +3,16 @@
 import logging
 import os
 import threading
+from contextlib import suppress
 from typing import Any
 
 from celery.signals import worker_ready, worker_shutting_down
 from django.db import DatabaseError, connection
 from django.utils import timezone
 
-from jobs import gpus, identity, kinds, queue, reaper, slots
+from jobs import deadlines, disk_room, gpus, identity, kinds, queue, reaper, slots
 from jobs.models import GpuLease, Slot
+from jobs.tidying import keep_machine_tidy
 from jobs.transitions import Claim
 from jobs.worker_state import is_draining, start_draining
 
@@ -31,7 +33,11 @@ def own_identity() -> dict[str, Any]:
 def register_slot(kind: kinds.JobKind, spec: kinds.SlotSpec) -> None:
     """Record that this process serves the slot, now. Repeated every few seconds: that is its sign of life."""
     gpu, _ = GpuLease.objects.get_or_create(host=spec.gpu_host, gpu=spec.gpu)
-    served = {"worker": own_identity(), "heartbeat_at": timezone.now()}
+    served = {
+        "worker": own_identity(),
+        "heartbeat_at": timezone.now(),
+        "free_bytes": disk_room.measured_bytes(),
+    }
     described = {"kind": kind.name, "capacity": kind.claims_per_slot, "gpu": gpu, "engine": spec.engine}
     Slot.objects.update_or_create(name=spec.name, defaults=served | described)
 
@@ -46,7 +52,9 @@ def claim_for_this_worker(kind_name: str) -> Claim | None:
                 return None
             claim = queue.claim_next(kind_name, slot.name, own_identity()) if slots.answers(kind, slot) else None
             if claim is not None:
-                slots.note_claim(claim)
+                with suppress(DatabaseError):
+                    # Without it a model is loaded once more; an error here would leave the job without a run.
+                    slots.note_claim(claim)
                 return claim
     return None
 
@@ -63,6 +71,7 @@ def start_serving(sender: Any, **_: Any) -> None:
     if _served:
         _keep_once()
         threading.Thread(target=_keep_alive, name="slots", daemon=True).start()
+        threading.Thread(target=keep_machine_tidy, args=(_stop_keeping,), name="tidying", daemon=True).start()
 
 
 @worker_shutting_down.connect
@@ -78,7 +87,7 @@ def _keep_alive() -> None:
 
 
 def _keep_once() -> None:
-    """Tell that the slots are served, and end the claims of dead workers, this host's before all."""
+    """Tell that the slots are served, end the claims of dead workers, this host's before all, ring what was missed."""
     try:
         for kind_name, specs in _served.items():
             for spec in specs:
@@ -86,7 +95,10 @@ def _keep_once() -> None:
                 gpus.record_figures(spec.gpu_host, spec.gpu)
             _look_at_engines(kinds.get(kind_name), [spec.name for spec in specs])
         reaper.reap()
-    except DatabaseError as exc:
+        deadlines.cancel_overdue()
+        # As the clock has it done, which may be stopped or away itself.
+        queue.sweep()
+    except (DatabaseError, OSError) as exc:
         logger.warning("Could not tell that this worker lives: %s", exc)
     finally:
         connection.close()

@@ -74,7 +74,7 @@ def _fresh_rate_limits(valkey: Path) -> None:
 def pytest_runtest_logreport(report: pytest.TestReport) -> Generator[None, None, None]:
     """In CI a skip is a failure: there, everything that a test needs is installed."""
     if report.skipped and not hasattr(report, "wasxfail") and os.environ.get("ISENGARD_FORBID_SKIPS"):
-        allowed = report.keywords.get("gpu")
+        allowed = report.keywords.get("gpu") or report.keywords.get("small_disk")
         if not allowed:
             report.outcome = "failed"
     return (yield)

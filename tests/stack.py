@@ -11,6 +11,7 @@ import psutil
 import requests
 
 from tests.conftest import wait_until
+from tests.environment import database_of_its_own
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -39,6 +40,7 @@ class Stack:
                 "ISENGARD_SIMULATOR_STEP_SECONDS": "0.01",
                 "PORT": str(self.port),
             }
+            | database_of_its_own(data_dir)
             | environment
         )
         self.process: subprocess.Popen[bytes] | None = None

@@ -7,7 +7,7 @@ from typing import Any
 from annotated_types import Le
 from django.core.files.storage import default_storage
 from django.db import transaction
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ConfigDict, Field, ValidationError
 from rest_framework import exceptions
 
 from characters.models import Character, Lora, TrainingImage
@@ -18,6 +18,7 @@ from jobs.models import Job, Status, new_job_id
 from jobs.params import as_api_error
 from jobs.resume_points import ResumePoint
 from jobs.retrying import NotRetryable, carry_over, retry_job
+from jobs.schedule import START_AFTER, Scheduled
 from training.params import TrainingParams
 
 logger = logging.getLogger(__name__)
@@ -27,7 +28,7 @@ SPOILED = frozenset({"diverged", "damaged_checkpoint", "unusable_lora", "wrong_s
 MAX_STEPS = next(int(str(limit.le)) for limit in TrainingParams.model_fields["steps"].metadata if isinstance(limit, Le))
 
 
-class RetryRequest(BaseModel):
+class RetryRequest(Scheduled):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     from_checkpoint: bool | None = Field(
@@ -39,7 +40,7 @@ class RetryRequest(BaseModel):
     )
 
 
-class ExtensionRequest(BaseModel):
+class ExtensionRequest(Scheduled):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     steps: int = Field(ge=1, le=MAX_STEPS, description=f"Steps to add; all in all a training has at most {MAX_STEPS}.")
@@ -66,11 +67,12 @@ def point_for_retry(job: Job, *, from_checkpoint: bool | None) -> ResumePoint | 
 
 def retry_training(job: Job, wanted: RetryRequest, *, correlation_id: str, key: RequestKey | None = None) -> Submission:
     """Retry a failed or cancelled training, or return the retry that `key` started before. Raises ValidationError."""
-    intent = intent_of(key, {"retry_of": job.pk, **wanted.model_dump(mode="json")})
+    intent = intent_of(key, {"retry_of": job.pk, **wanted.parameters()})
 
     def record() -> Job:
         try:
-            return retry_job(job, from_checkpoint=wanted.from_checkpoint, correlation_id=correlation_id)
+            wish = wanted.from_checkpoint
+            return retry_job(job, from_checkpoint=wish, correlation_id=correlation_id, scheduled=wanted)
         except NotRetryable as exc:
             raise exceptions.ValidationError(str(exc)) from exc
 
@@ -81,22 +83,22 @@ def extend_training(
     job: Job, wanted: ExtensionRequest, *, correlation_id: str, key: RequestKey | None = None
 ) -> Submission:
     """Give a completed training more steps, as a new job. Raises NotFound for the character, else ValidationError."""
-    intent = intent_of(key, {"extends": job.pk, **wanted.model_dump(mode="json")})
-    return record_once(intent, lambda: _extend(job.pk, wanted.steps, correlation_id))
+    intent = intent_of(key, {"extends": job.pk, **wanted.parameters()})
+    return record_once(intent, lambda: _extend(job.pk, wanted, correlation_id))
 
 
 @transaction.atomic
-def _extend(job_id: str, steps: int, correlation_id: str) -> Job:
+def _extend(job_id: str, wanted: ExtensionRequest, correlation_id: str) -> Job:
     # Locked, so that two people who ask at once get one new job.
     done = Job.objects.select_for_update().get(pk=job_id)
     _refuse_if_not_extendable(done)
     _lock_character(done)
-    params, point = _params(done, steps), _point_for_extension(done)
-    again = _extension(done, params, point, correlation_id)
+    params, point = _params(done, wanted.steps), _point_for_extension(done)
+    again = wanted.put_on(_extension(done, params, point, correlation_id))
     transaction.on_commit(partial(carry_over, done.pk, again.pk, point.step), robust=True)
     queue.submit(again)
-    said = f"Accepted as {steps} more steps for {done.pk}, going on from {point.in_words}"
-    log.write(done.pk, f"Extended by {steps} steps as {again.pk}", event="job.extended", extension=again.pk)
+    said = f"Accepted as {wanted.steps} more steps for {done.pk}, going on from {point.in_words}"
+    log.write(done.pk, f"Extended by {wanted.steps} steps as {again.pk}", event="job.extended", extension=again.pk)
     log.write(again.pk, said, event="job.accepted", extends=done.pk, correlation_id=correlation_id)
     logger.info("Training extended", extra={"job": done.pk, "extension": again.pk})
     return again
@@ -153,7 +155,7 @@ def _extension(job: Job, params: TrainingParams, point: ResumePoint, correlation
         kind=job.kind,
         character_id=job.character_id,
         config=params.model_dump(mode="json"),
-        order={key: value for key, value in job.order.items() if key != "retry_of"} | origin,
+        order={key: value for key, value in job.order.items() if key not in ("retry_of", START_AFTER)} | origin,
         priority=job.priority,
         total_steps=params.steps,
         correlation_id=correlation_id,

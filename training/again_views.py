@@ -5,7 +5,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from jobs import idempotency
+from jobs import idempotency, schedule
 from jobs.params import parse
 from jobs.requests import correlation_id_of, find_job
 from training.again import ExtensionRequest, RetryRequest, extend_training, retry_training
@@ -23,7 +23,7 @@ class TrainingRetryView(APIView):
         operation_id="retryTraining",
         tags=["training"],
         request=RetryRequest,
-        parameters=[idempotency.PARAMETER],
+        parameters=[idempotency.PARAMETER, schedule.PARAMETER],
         responses=ANSWERS,
     )
     def post(self, request: Request, job_id: str) -> Response:
@@ -33,7 +33,7 @@ class TrainingRetryView(APIView):
         """
         key = idempotency.key_of(request, endpoint=f"{TrainingKind.name}-retry")
         job = find_job(job_id, TrainingKind.name)
-        wanted = parse(RetryRequest, request.data)
+        wanted = schedule.read(request, parse(RetryRequest, request.data))
         submission = retry_training(job, wanted, correlation_id=correlation_id_of(request), key=key)
         return Response(as_answers([submission.job])[0], status=submission.http_status)
 
@@ -45,13 +45,13 @@ class TrainingExtensionView(APIView):
         operation_id="extendTraining",
         tags=["training"],
         request=ExtensionRequest,
-        parameters=[idempotency.PARAMETER],
+        parameters=[idempotency.PARAMETER, schedule.PARAMETER],
         responses=ANSWERS,
     )
     def post(self, request: Request, job_id: str) -> Response:
         """Give a completed training more steps, as a new job that goes on from its LoRA and makes the next version."""
         key = idempotency.key_of(request, endpoint=f"{TrainingKind.name}-extension")
         job = find_job(job_id, TrainingKind.name)
-        wanted = parse(ExtensionRequest, request.data)
+        wanted = schedule.read(request, parse(ExtensionRequest, request.data))
         submission = extend_training(job, wanted, correlation_id=correlation_id_of(request), key=key)
         return Response(as_answers([submission.job])[0], status=submission.http_status)

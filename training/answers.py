@@ -10,6 +10,7 @@ from jobs import queue, waiting
 from jobs.models import Job, Status
 from jobs.payloads import message_of
 from jobs.resume_points import ResumePoint
+from jobs.schedule import start_after_of
 from training.params import TrainingParams
 
 
@@ -37,6 +38,8 @@ class TrainingJobAnswer(serializers.Serializer[None]):
     created_at = serializers.DateTimeField()
     started_at = serializers.DateTimeField(allow_null=True)
     completed_at = serializers.DateTimeField(allow_null=True)
+    start_after = serializers.DateTimeField(allow_null=True, help_text="When it may start, if that was asked for.")
+    deadline_at = serializers.DateTimeField(allow_null=True, help_text="When it is cancelled unless it has ended.")
     output_path = serializers.CharField(allow_null=True, help_text="/data/ and the storage key of the LoRA.")
     base_model = serializers.CharField()
     preset_name = serializers.CharField(allow_null=True)
@@ -46,7 +49,7 @@ class TrainingJobAnswer(serializers.Serializer[None]):
     current_loss = serializers.FloatField(allow_null=True)
     attempt = serializers.IntegerField(min_value=0)
     queue_position = serializers.IntegerField(
-        min_value=1, allow_null=True, help_text="Its place among the waiting jobs of its kind; null unless waiting."
+        min_value=1, allow_null=True, help_text="Its place among the waiting jobs of its kind that may start."
     )
     message = serializers.CharField(help_text="What it does, what it waits for, or how it ended.")
     retry_of = serializers.CharField(allow_null=True, help_text="The training that this is a retry of.")
@@ -74,6 +77,8 @@ def _as_answer(job: Job, *, queue_position: int | None, reason: str | None) -> d
         "created_at": job.created_at,
         "started_at": job.started_at,
         "completed_at": job.completed_at,
+        "start_after": start_after_of(job),
+        "deadline_at": job.deadline_at,
         "output_path": public_path(job.output_key) if job.output_key else None,
         "base_model": job.order["base_model"],
         "preset_name": job.order["preset_name"],

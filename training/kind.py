@@ -1,6 +1,6 @@
 """Training as a kind of job: where it runs, what its engine is given, what becomes of the result."""
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 from django.conf import settings
@@ -10,10 +10,12 @@ from jobs import facts, identity
 from jobs.errors import EngineFailed
 from jobs.events import Controls, Event, Finished
 from jobs.files import as_local_file
+from jobs.in_words import Told
 from jobs.kinds import JobKind, SlotSpec, Verdict, engine_identity
 from jobs.models import Job, Slot
 from jobs.resume_points import ResumePoint
 from jobs.transitions import Claim
+from training import room, words
 from training.again import newest_point, point_for_retry
 from training.engines import aitoolkit
 from training.engines.order import Installation, SourceImage, TrainingOrder
@@ -32,6 +34,7 @@ class TrainingKind(JobKind):
     engine_name = "ai-toolkit"
     # It saves when it is asked to, and goes on from there.
     makes_room = True
+    measures_loss = True
     # ai-toolkit's longest silence: it loads tens of gigabytes without a word, but the adapter ticks meanwhile.
     stall_seconds = 120
 
@@ -58,6 +61,9 @@ class TrainingKind(JobKind):
         )
         return aitoolkit.train(order, installation(), limits=limits())
 
+    def disk_bytes(self, job: Job) -> int:
+        return room.disk_bytes(job)
+
     def stop_leftover(self, job: Job) -> bool:
         worker = (job.holder or {}).get("worker", {})
         if not identity.is_visible_from_here(worker):
@@ -70,6 +76,12 @@ class TrainingKind(JobKind):
 
     def point_for_retry(self, job: Job, *, from_checkpoint: bool | None) -> ResumePoint | None:
         return point_for_retry(job, from_checkpoint=from_checkpoint)
+
+    def asked_for(self, job: Job) -> Iterator[Told]:
+        return words.asked_for(job)
+
+    def sample_prompts(self, job: Job) -> list[str]:
+        return words.sample_prompts(job)
 
     def conclude(self, job: Job, claim: Claim, finished: Finished) -> Verdict:
         return LoraVerdict(job, finished)

@@ -10,7 +10,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from base_models import find
-from characters import files, loras
+from characters import disk, files, loras
 from characters.lora_facts import recorded_facts
 from characters.models import Character, Lora
 from characters.safetensors_files import (
@@ -35,6 +35,7 @@ from training.provenance import Provenance
 logger = logging.getLogger(__name__)
 
 PUBLISHED = "published.safetensors"
+DISK_FULL = "The disk is full: free some space there, then run the job again from its checkpoint."
 
 
 class LoraVerdict(Verdict):
@@ -111,6 +112,8 @@ def _explained() -> Iterator[None]:
         raise EngineFailed(f"The trained LoRA cannot be used. {exc}", cause="unusable_lora") from exc
     except OSError as exc:
         logger.exception("A trained LoRA could not be stored")
+        if disk.is_full_disk(exc):
+            raise EngineFailed(f"The trained LoRA could not be stored. {DISK_FULL}", cause="disk_full") from exc
         reason = exc.strerror or type(exc).__name__
         raise EngineFailed(f"The trained LoRA cannot be stored ({reason}); mend that, then run the job again.") from exc
 

@@ -3,7 +3,7 @@
 from typing import Any, Literal
 
 from django.db import transaction
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ConfigDict, Field, ValidationError
 from rest_framework import exceptions
 
 from base_models import Training
@@ -12,13 +12,14 @@ from jobs import log, queue
 from jobs.idempotency import RequestKey, Submission, intent_of, record_once
 from jobs.models import Job, new_job_id
 from jobs.params import as_api_error
+from jobs.schedule import Scheduled
 from training.kind import TrainingKind
 from training.offers import TRAINABLE
 from training.params import TrainingParams, resolve
 from training.suitability import unusable
 
 
-class TrainingRequest(BaseModel):
+class TrainingRequest(Scheduled):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     character_id: str = Field(max_length=100, description="Whose photos to train on.")
@@ -40,7 +41,7 @@ def start_training(wanted: TrainingRequest, *, correlation_id: str, key: Request
     Raises NotFound for the character and ValidationError for everything else.
     """
     params = _params(wanted, _base_model(wanted.base_model))
-    intent = intent_of(key, wanted.model_dump(mode="json") | {"config": params.model_dump(mode="json")})
+    intent = intent_of(key, wanted.parameters() | {"config": params.model_dump(mode="json")})
     return record_once(intent, lambda: _record(wanted, params, correlation_id))
 
 
@@ -52,7 +53,7 @@ def _record(wanted: TrainingRequest, params: TrainingParams, correlation_id: str
             raise exceptions.NotFound(f"Character {wanted.character_id} not found")
         if not TrainingImage.objects.filter(character=character).exists():
             raise exceptions.ValidationError("No training images uploaded for this character")
-        job = queue.submit(_job(wanted, params, character, correlation_id))
+        job = queue.submit(wanted.put_on(_job(wanted, params, character, correlation_id)))
         log.write(job.pk, "Training accepted", event="job.accepted", correlation_id=correlation_id)
     return job
 

@@ -6,7 +6,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from jobs import idempotency
+from jobs import idempotency, schedule
 from jobs.filters import OF_CHARACTER, OF_STATUS, states_of
 from jobs.models import Job, JobQuerySet, Status
 from jobs.params import parse
@@ -48,13 +48,13 @@ class TrainingsView(TrainingListView):
         operation_id="startTraining",
         tags=["training"],
         request=TrainingRequest,
-        parameters=[idempotency.PARAMETER],
+        parameters=[idempotency.PARAMETER, schedule.PARAMETER],
         responses={201: TrainingJobAnswer, 200: TrainingJobAnswer, 404: UNKNOWN_CHARACTER},
     )
     def post(self, request: Request) -> Response:
         """Start a training, or with an `Idempotency-Key` that was sent before get the one that it started."""
         key = idempotency.key_of(request, endpoint=TrainingKind.name)
-        wanted = parse(TrainingRequest, request.data)
+        wanted = schedule.read(request, parse(TrainingRequest, request.data))
         submission = start_training(wanted, correlation_id=correlation_id_of(request), key=key)
         return Response(as_answers([submission.job])[0], status=submission.http_status)
 

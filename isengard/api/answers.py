@@ -11,7 +11,7 @@ class HealthAnswer(serializers.Serializer[None]):
 
 class DependenciesAnswer(serializers.Serializer[None]):
     redis = serializers.ChoiceField(("ok", "unavailable"))
-    storage = serializers.ChoiceField(("ok", "unavailable"))
+    storage = serializers.ChoiceField(("ok", "low", "full", "unavailable"))
     database = serializers.ChoiceField(("ok", "unavailable"))
 
 
@@ -143,9 +143,22 @@ class GenerationOffers(serializers.Serializer[None]):
     reason = serializers.CharField(required=False, help_text="How old it is, while it is stale.")
 
 
+class StorageOffers(serializers.Serializer[None]):
+    free_bytes = serializers.IntegerField(allow_null=True, help_text="Null where nobody can tell.")
+    min_free_bytes = serializers.IntegerField(help_text="Uploads that would leave less are refused, and jobs wait.")
+
+
+class QueueOffers(serializers.Serializer[None]):
+    limit = serializers.IntegerField(
+        min_value=1, allow_null=True, help_text="How many jobs of a kind may wait; a further one gets 503. Null: any."
+    )
+
+
 class InfoAnswer(serializers.Serializer[None]):
     name = serializers.CharField()
     version = serializers.CharField()
     mode = serializers.ChoiceField(MODES)
     training = TrainingOffers()
     image_generation = GenerationOffers()
+    storage = StorageOffers()
+    queue = QueueOffers()

@@ -1,13 +1,12 @@
 """Errors in one shape: `{"detail": "<one readable sentence>"}`."""
 
-import errno
 import logging
 from collections.abc import Iterator
 from http import HTTPStatus
 from typing import Any
 
 from django.core.exceptions import RequestDataTooBig, SuspiciousOperation, TooManyFilesSent
-from django.db import InterfaceError, OperationalError
+from django.db import OperationalError
 from django.http import HttpRequest, HttpResponseBase, JsonResponse
 from django.http.multipartparser import MultiPartParserError
 from django.http.request import UnreadablePostError
@@ -15,8 +14,10 @@ from rest_framework import exceptions
 from rest_framework.response import Response
 from rest_framework.views import exception_handler
 
+from characters.disk import is_full_disk
 from isengard.api.exceptions import StorageFull, TooLarge, Unavailable
 from isengard.api.middleware import EitherModeMiddleware
+from jobs.patience import is_away
 
 logger = logging.getLogger(__name__)
 
@@ -29,6 +30,10 @@ SENTENCES = {
     HTTPStatus.SERVICE_UNAVAILABLE: "The service is not available at the moment; try again later.",
 }
 API_ROOTS = ("/api", "/health", "/ready", "/info")
+
+
+def is_for_programs(request: HttpRequest) -> bool:
+    return request.path.startswith(API_ROOTS)
 
 
 def _messages(detail: Any, path: str = "") -> Iterator[str]:
@@ -48,11 +53,6 @@ def sentence(detail: Any) -> str:
     return " ".join(dict.fromkeys(_messages(detail))) or "The request is malformed."
 
 
-def _says_that_the_disk_is_full(exc: Exception) -> bool:
-    # SQLite's errors have no number here, only these words.
-    return getattr(exc, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "disk is full" in str(exc)
-
-
 def _as_api_exception(exc: Exception) -> Exception:
     match exc:
         case RequestDataTooBig():
@@ -61,10 +61,10 @@ def _as_api_exception(exc: Exception) -> Exception:
             return exceptions.ParseError("Too many files in one request; send at most 100.")
         case MultiPartParserError() | UnreadablePostError() | SuspiciousOperation():
             return exceptions.ParseError("The request body is malformed or was cut off.")
-        case OSError() | OperationalError() if _says_that_the_disk_is_full(exc):
+        case OSError() | OperationalError() if is_full_disk(exc):
             logger.error("The storage is full", exc_info=exc)
             return StorageFull()
-        case OperationalError() | InterfaceError():
+        case _ if is_away(exc):
             logger.error("The database did not answer", exc_info=exc)
             return Unavailable()
     return exc
@@ -87,6 +87,12 @@ def answer_exception(exc: Exception, context: dict[str, Any]) -> Response | None
     return response
 
 
+def database_away() -> JsonResponse:
+    answer = JsonResponse({"detail": str(Unavailable.default_detail)}, status=Unavailable.status_code)
+    answer.headers["Retry-After"] = str(Unavailable.wait)
+    return answer
+
+
 def json_error(status: int, correlation_id: str = "") -> JsonResponse:
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR and status not in SENTENCES:
         named = f" Tell the operator this id: {correlation_id}" if correlation_id else ""
@@ -103,7 +109,7 @@ class JsonErrorsMiddleware(EitherModeMiddleware):
         request.path_info = request.path_info.replace("\x00", "\ufffd")
 
     def after(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
-        is_ours = response.status_code < HTTPStatus.BAD_REQUEST or not request.path.startswith(API_ROOTS)
+        is_ours = response.status_code < HTTPStatus.BAD_REQUEST or not is_for_programs(request)
         if is_ours or response.headers.get("Content-Type", "").startswith("application/json"):
             return response
         shaped = json_error(response.status_code, getattr(request, "correlation_id", ""))

@@ -12,6 +12,8 @@ class TooLarge(APIException):
 
 class Unavailable(APIException):
     status_code = HTTPStatus.SERVICE_UNAVAILABLE
+    # Seconds, which DRF tells as Retry-After: a server that restarts is back, and a lock is over, after a few.
+    wait = 5
     default_detail = "The database does not answer at the moment; try again later."
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from django.conf import settings
 from django.core import checks
 
+from characters import disk
 from isengard.doctor.finding import Finding, failed, ok, warning
 from jobs import readable
 
@@ -69,7 +70,11 @@ def check_data_directory() -> Iterator[Finding]:
         return
     yield ok("data", f"{folder} can be written")
     advice = "Make room: see `manage.py cleanup --dry-run`, or delete jobs and characters that nobody needs."
-    if free < NO_SPACE_BYTES:
+    if disk.is_low(free):
+        least = readable.size(settings.MIN_FREE_BYTES)
+        text = f"only {readable.size(free)} are free: below {least} uploads are refused and jobs wait"
+        yield failed("data", text, advice)
+    elif free < NO_SPACE_BYTES:
         yield failed("data", f"only {readable.size(free)} are free", advice)
     elif free < LOW_SPACE_BYTES:
         yield warning("data", f"{readable.size(free)} are free, a training may need more", advice)

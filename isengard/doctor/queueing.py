@@ -13,7 +13,7 @@ from jobs import bell, readable, slots
 from jobs.models import Job, Slot, Status
 from jobs.overview import QueueOverview, queue_overviews
 from jobs.progress import RedisError
-from jobs.progress.server import ServerFacts, server_facts
+from jobs.progress.server import ServerFacts, server_facts, trouble
 from jobs.progress.writer import is_up
 
 MIN_REDIS_VERSION = 7
@@ -34,6 +34,7 @@ def check_redis() -> Iterator[Finding]:
         yield failed("redis", f"{_address()} does not answer: {exc}", advice)
         return
     yield from _version(facts)
+    yield from _writes()
     yield from _persistence(facts)
     yield from _memory(facts)
 
@@ -50,6 +51,13 @@ def _version(facts: ServerFacts) -> Iterator[Finding]:
         yield failed("redis", f"{told} is too old", f"Use Redis {MIN_REDIS_VERSION} or later, or Valkey.")
     else:
         yield ok("redis", f"{told} answers")
+
+
+def _writes() -> Iterator[Finding]:
+    reason = trouble()
+    if reason:
+        advice = "Mend it, or set REDIS_URL to one that takes writes. Meanwhile jobs are recorded and wait."
+        yield failed("redis", f"answers, but {reason}", advice)
 
 
 def _persistence(facts: ServerFacts) -> Iterator[Finding]:
@@ -118,6 +126,8 @@ def _troubles(area: str, overview: QueueOverview) -> Iterator[Finding]:
         trouble = slots.trouble_of(slot)
         if trouble:
             advice = "Look at the engine's own log. It takes work again by itself; meanwhile other slots do it."
+            if slots.is_drained(slot):
+                advice = f"When the maintenance is over: `manage.py resume --slot {slot.pk}`."
             yield warning(area, f"{slot.pk} {trouble}", advice)
 
 

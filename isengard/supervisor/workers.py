@@ -21,7 +21,7 @@ def worker_argv(kind: str) -> tuple[str, ...]:
 
 def beat_argv() -> tuple[str, ...]:
     """Return the command line of the clock; there must be only one."""
-    return (*_celery("beat"), "-s", str(settings.RUN_DIR / "beat-schedule"), "--pidfile=")
+    return (*_celery("beat"), "--pidfile=")
 
 
 def _celery(command: str) -> tuple[str, ...]:

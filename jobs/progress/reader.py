@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections import deque
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
@@ -13,18 +14,27 @@ from weakref import WeakKeyDictionary
 
 import orjson
 from django.conf import settings
-from redis.asyncio import Redis
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
 from jobs.progress.event_id import EventId
-from jobs.progress.writer import CHANNEL, stream_key
+from jobs.progress.writer import BACK_OFF_SECONDS, CHANNEL, stream_key
 
 logger = logging.getLogger(__name__)
 
 # A client that is further behind gets its events from the stream, so that none of them waits for it in memory.
 MAX_BEHIND = 200
 FIRST_EVENT = EventId(1, 1)
+# In place of a job's id: the events of all jobs.
+EVERY_JOB = "*"
 RECONNECT_SECONDS = 1.0
+# A Redis that accepts and never answers is found within twice this time.
+LISTEN_SECONDS = 3.0
+# A hundred clients that come back at once share these; more would stay open for good.
+MAX_CONNECTIONS = 8
+# uvloop raises a RuntimeError where a connection was reset while nobody looked.
+AWAY = (RedisError, OSError, RuntimeError)
 
 Entry = tuple[bytes, dict[bytes, bytes]]
 
@@ -63,15 +73,22 @@ class Subscription:
 
 
 class Hub:
-    """The one reader of this event loop. Runs while it has subscribers."""
+    """The one reader of this event loop. Runs from the first subscriber on."""
 
     def __init__(self) -> None:
         self.is_connected = False
         self._subscriptions: dict[str, set[int]] = {}
         self._by_id: dict[int, Subscription] = {}
         self._task: asyncio.Task[None] | None = None
-        self.redis = Redis.from_url(
-            settings.REDIS_URL, socket_connect_timeout=1.0, socket_timeout=5.0, health_check_interval=10
+        self._away_until = 0.0
+        self.redis = Redis.from_pool(
+            BlockingConnectionPool.from_url(
+                settings.REDIS_URL,
+                max_connections=MAX_CONNECTIONS,
+                timeout=1,
+                socket_connect_timeout=1.0,
+                socket_timeout=1.0,
+            )
         )
 
     @contextlib.contextmanager
@@ -91,9 +108,6 @@ class Hub:
         self._subscriptions[job_id].discard(id(subscription))
         if not self._subscriptions[job_id]:
             del self._subscriptions[job_id]
-        if not self._by_id and self._task is not None:
-            self._task.cancel()
-            self._task = None
 
     async def _read_for_ever(self) -> None:
         try:
@@ -109,8 +123,10 @@ class Hub:
     async def _read_until_it_breaks(self) -> None:
         try:
             await self._read()
-        except (RedisError, OSError) as exc:
-            logger.warning("Live progress falls back to the database while Redis is away: %s", exc)
+        except AWAY as exc:
+            # Once each time: it tries again every second.
+            level = logging.WARNING if self.is_connected else logging.DEBUG
+            logger.log(level, "Live progress falls back to the database while Redis is away: %s", exc)
 
     async def _read(self) -> None:
         async with self.redis.pubsub() as pubsub:
@@ -123,14 +139,25 @@ class Hub:
                     self._deliver(message["data"])
 
     def _deliver(self, body: bytes) -> None:
-        message = orjson.loads(body)
-        listening = [self._by_id[key] for key in self._subscriptions.get(message["job"], ())]
-        event_id = EventId.parse(message.get("id", ""))
-        for subscription in listening:
-            if event_id is None:
+        try:
+            message = orjson.loads(body)
+            job_id, event_id = str(message["job"]), EventId.parse(message.get("id", ""))
+            event = StreamedEvent(event_id, message["event"], message["data"]) if event_id else None
+        except (ValueError, KeyError, TypeError, AttributeError):
+            logger.warning("Somebody else writes into the channel %s: %.100r", CHANNEL, body)
+            return
+        for subscription in self._listeners(job_id, event):
+            if event is None:
                 subscription.mark_gap()
             else:
-                subscription.add(StreamedEvent(event_id, message["event"], message["data"]))
+                subscription.add(event)
+
+    def _listeners(self, job_id: str, event: StreamedEvent | None) -> list[Subscription]:
+        keys = set(self._subscriptions.get(job_id, ()))
+        # Pictures are only for who looks at that one job.
+        if event is None or event.name != "preview":
+            keys |= self._subscriptions.get(EVERY_JOB, set())
+        return [self._by_id[key] for key in keys]
 
     def _tell_all_of_a_gap(self) -> None:
         for subscription in self._by_id.values():
@@ -138,11 +165,14 @@ class Hub:
 
     async def missed(self, job_id: str, after: EventId) -> list[StreamedEvent] | None:
         """Return the job's events after an id; None if they are not all held any more, or Redis is away."""
+        if time.monotonic() < self._away_until:
+            return None
         try:
-            entries = await self._range(job_id, start=str(after))
+            entries = await self._range(job_id, start=after.position)
             # Read last: what is trimmed in between is then noticed.
             first = await self._range(job_id, start="-", count=1)
-        except (RedisError, OSError):
+        except AWAY:
+            self._away_until = time.monotonic() + BACK_OFF_SECONDS
             return None
         if not first or _id_of(first[0]) > max(after, FIRST_EVENT):
             return None
@@ -153,10 +183,17 @@ class Hub:
 
 
 async def _messages(pubsub) -> AsyncIterator[dict]:  # type: ignore[no-untyped-def, type-arg]
-    # get_message with a time-out, not listen(): the health check needs turns to find a half-open connection.
+    """Yield what arrives. Raises ConnectionError when the other end does not answer: a half-open connection says
+    nothing of itself."""
+    is_asked = False
     while True:
-        message = await pubsub.get_message(timeout=5.0)
-        if message is not None:
+        message = await pubsub.get_message(timeout=LISTEN_SECONDS)
+        if message is None and is_asked:
+            raise RedisConnectionError("it does not answer")
+        is_asked = message is None
+        if is_asked:
+            await pubsub.ping()
+        elif message["type"] != "pong":
             yield message
 
 

@@ -19,7 +19,8 @@ NUDGE = "changed"
 CHANNEL = f"{settings.REDIS_KEY_PREFIX}events"
 KEPT_EVENTS = 2000
 KEPT_SECONDS = 2 * 86_400
-# After a failure Redis is left alone for so long: a run must not be slowed down by every event it cannot send.
+# After a failure Redis is left alone for so long: neither a run nor a request may be slowed down by each thing that it
+# cannot send.
 BACK_OFF_SECONDS = 2.0
 
 _away_until = 0.0
@@ -27,7 +28,7 @@ _away_until = 0.0
 
 @cache
 def connection() -> Redis:
-    return Redis.from_url(settings.REDIS_URL, socket_connect_timeout=0.5, socket_timeout=2.0, health_check_interval=25)
+    return Redis.from_url(settings.REDIS_URL, socket_connect_timeout=0.5, socket_timeout=1.0, health_check_interval=25)
 
 
 def stream_key(job_id: str) -> str:
@@ -55,14 +56,24 @@ def nudge(job_id: str) -> bool:
     return _unless_away(lambda: _broadcast({"job": job_id, "event": NUDGE}))
 
 
-def _unless_away(send: Callable[[], object]) -> bool:
+def is_left_alone() -> bool:
+    """Return whether this process found Redis away a moment ago."""
+    return time.monotonic() < _away_until
+
+
+def leave_alone() -> None:
+    """Ask nothing of Redis for BACK_OFF_SECONDS: it has just not answered, or refused."""
     global _away_until
-    if time.monotonic() < _away_until:
+    _away_until = time.monotonic() + BACK_OFF_SECONDS
+
+
+def _unless_away(send: Callable[[], object]) -> bool:
+    if is_left_alone():
         return False
     try:
         send()
     except RedisError as exc:
-        _away_until = time.monotonic() + BACK_OFF_SECONDS
+        leave_alone()
         logger.warning("Progress is not sent while Redis is away: %s", exc)
         return False
     return True

@@ -1,4 +1,4 @@
-"""The stream of a job's events."""
+"""The streams of events: of a job, and of all jobs."""
 
 import logging
 from collections.abc import AsyncIterator
@@ -8,6 +8,8 @@ from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse, StreamingHttpResponse
 from django.views.decorators.csrf import csrf_exempt
 
+from jobs import kinds
+from jobs.all_jobs_stream import AllJobsStream
 from jobs.progress.event_id import EventId
 from jobs.streams import JobStream, come_back, read_job
 
@@ -20,7 +22,7 @@ STREAM_HEADERS = {"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering"
 async def stream_job(request: HttpRequest, job_id: str, kind: str | None = None) -> HttpResponseBase:
     """Answer the job's events as `text/event-stream`. 204 tells an EventSource that has seen `complete` to stop."""
     if request.method != "GET":
-        return HttpResponse(status=HTTPStatus.METHOD_NOT_ALLOWED, headers={"Allow": "GET"})
+        return _not_allowed()
     try:
         job = await read_job(job_id)
     except DatabaseError:
@@ -32,6 +34,22 @@ async def stream_job(request: HttpRequest, job_id: str, kind: str | None = None)
     if job.is_terminal and last == EventId.of_complete(job.attempt):
         return HttpResponse(status=HTTPStatus.NO_CONTENT)
     return _stream(JobStream(job, last).events())
+
+
+@csrf_exempt
+async def stream_all_jobs(request: HttpRequest) -> HttpResponseBase:
+    """Answer the events of all jobs, or of those of `?kind=`, as `text/event-stream`."""
+    if request.method != "GET":
+        return _not_allowed()
+    kind = request.GET.get("kind")
+    if kind is not None and kind not in kinds.names():
+        detail = f"kind: must be one of {', '.join(kinds.names())}."
+        return JsonResponse({"detail": detail}, status=HTTPStatus.BAD_REQUEST)
+    return _stream(AllJobsStream(kind).events())
+
+
+def _not_allowed() -> HttpResponse:
+    return HttpResponse(status=HTTPStatus.METHOD_NOT_ALLOWED, headers={"Allow": "GET"})
 
 
 def _stream(events: AsyncIterator[bytes]) -> StreamingHttpResponse:

@@ -2,16 +2,22 @@
 
 import errno
 import os
+import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connection
 from django.test import Client
 from rest_framework.test import APIClient
 
+from characters import disk
 from characters.models import Character, TrainingImage
+from isengard.api.bodies import BoundedBody
 from tests.characters.making import jpeg, new_character, send, upload
 
 pytestmark = pytest.mark.django_db
@@ -34,6 +40,69 @@ def full_disk(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
         raise OSError(request.param, os.strerror(request.param))
 
     monkeypatch.setattr(os, "fsync", refuse)
+
+
+UPLOADS = [
+    ("/api/characters/{id}/images", "files"),
+    ("/api/characters/{id}/images.zip", "file"),
+    ("/api/loras/upload", "file"),
+    ("/api/generation/images", "file"),
+]
+
+
+@pytest.mark.parametrize(("path", "field"), UPLOADS)
+def test_below_the_floor_no_upload_is_taken_and_nothing_of_it_is_read(
+    path: str, field: str, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    character = new_character()["id"]
+    settings.MIN_FREE_BYTES = 10**18
+    monkeypatch.setattr(BoundedBody, "read", lambda *_: pytest.fail("the body was read"))
+    sent = SimpleUploadedFile("a.jpg", jpeg())
+    response = APIClient().post(path.format(id=character), {field: sent}, format="multipart")
+    assert response.status_code == 507
+    assert re.fullmatch(
+        r"The server's storage has .+ free; this upload needs 1 MB of it, and 1000000000\.0 GB must stay free: .+",
+        response.json()["detail"],
+    )
+
+
+def test_an_upload_is_refused_that_would_leave_less_than_the_floor(
+    settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    character, content = new_character()["id"], jpeg()
+    settings.MIN_FREE_BYTES = 1_000_000
+    monkeypatch.setattr(disk, "free_bytes", lambda: 1_000_000 + len(content))
+    assert send(character, ("a.jpg", content)).status_code == 507
+    monkeypatch.setattr(disk, "free_bytes", lambda: 1_000_000 + 3 * len(content))
+    assert send(character, ("a.jpg", content)).status_code == 201
+
+
+def test_below_the_floor_everything_else_is_served(settings: Any) -> None:
+    upload(new_character()["id"], ("a.jpg", jpeg()))
+    settings.MIN_FREE_BYTES = 10**18
+    assert APIClient().get("/api/characters").status_code == 200
+    assert new_character()
+    info = APIClient().get("/api/info").json()["storage"]
+    assert 0 < info["free_bytes"] < info["min_free_bytes"] == 10**18
+    ready = APIClient().get("/api/ready")
+    assert (ready.status_code, ready.json()["dependencies"]["storage"]) == (503, "low")
+    assert " free)" in ready.json()["detail"]
+
+
+def test_without_a_floor_nobody_asks_how_much_is_free(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings.MIN_FREE_BYTES = 0
+    monkeypatch.setattr(disk, "free_bytes", lambda: 0)
+    assert send(new_character()["id"], ("a.jpg", jpeg())).status_code == 201
+
+
+def test_the_database_s_disk_counts_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "db").mkdir()
+    database = {"ENGINE": "django.db.backends.sqlite3", "NAME": str(tmp_path / "db" / "rows")}
+    place = {"MEDIA_ROOT": str(tmp_path), "FILE_UPLOAD_TEMP_DIR": str(tmp_path), "DATABASES": {"default": database}}
+    monkeypatch.setattr(disk, "settings", SimpleNamespace(**place))
+    room = {tmp_path / "db": 7}
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=room.get(folder, 1000)))
+    assert disk.free_bytes() == 7
 
 
 def files_below(root: Path) -> list[Path]:

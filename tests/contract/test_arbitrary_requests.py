@@ -22,6 +22,7 @@ HEADERS = (
     "Accept",
     "Accept-Encoding",
     "Authorization",
+    "Cancel-After",
     "Content-Encoding",
     "Cookie",
     "Host",

@@ -112,6 +112,8 @@ def test_a_new_generation_job_has_every_field(api: Client) -> None:
         "error_message": None,
         "started_at": None,
         "completed_at": None,
+        "start_after": None,
+        "deadline_at": None,
         "count": 3,
         "output_paths": [],
         "seeds": [],

@@ -35,10 +35,10 @@ def test_ready_names_what_it_stands_on(api: Client, root: str) -> None:
 
 
 def test_ready_is_503_and_says_why_when_redis_is_away(api: Client, monkeypatch) -> None:
-    monkeypatch.setattr("isengard.api.health.is_up", lambda: False)
+    monkeypatch.setattr("isengard.api.health.redis_server.trouble", lambda: "it cannot be reached")
     answer = api.get("/ready")
     assert answer.status_code == 503
-    assert answer.json()["detail"] == "Not ready: redis is unavailable."
+    assert answer.json()["detail"] == "Not ready: redis is unavailable (it cannot be reached)."
     assert answer.json()["status"] == "not ready"
     assert answer.json()["dependencies"]["redis"] == "unavailable"
 
@@ -182,7 +182,7 @@ def test_any_other_correlation_id_is_replaced(api: Client, given: str) -> None:
 
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "PATCH", "DELETE"])
 def test_the_frontend_may_send_each_method_and_header(api: Client, method: str) -> None:
-    asked = "content-type,x-correlation-id,last-event-id,idempotency-key,cache-control,authorization"
+    asked = "content-type,x-correlation-id,last-event-id,idempotency-key,cancel-after,cache-control,authorization"
     answer = api.options(
         "/api/characters",
         headers={

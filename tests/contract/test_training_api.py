@@ -66,6 +66,8 @@ def test_a_new_training_job_has_every_field(api: Client, trainable: Character) -
         "error_message": None,
         "started_at": None,
         "completed_at": None,
+        "start_after": None,
+        "deadline_at": None,
         "output_path": None,
         "base_model": "flux-dev",
         "preset_name": None,

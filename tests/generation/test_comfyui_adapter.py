@@ -4,6 +4,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from uuid import UUID
 
@@ -174,26 +175,43 @@ def test_a_long_wait_is_full_of_ticks(server: StandIn, tmp_path: Path) -> None:
     assert longest_seconds < 0.5
 
 
-def test_a_drain_finishes_the_executing_image_and_gives_back_the_others(server: StandIn, tmp_path: Path) -> None:
+def test_a_drain_lets_a_job_end_that_is_at_work(server: StandIn, tmp_path: Path) -> None:
     order = order_for(server.url, tmp_path, job_id="gen-drain", count=3, steps=20)
     events = generate(order, limits=QUICK)
     read_until(events, is_sampling)
     order.controls.ask_to_drain()
     rest = list(events)
-    assert [artifact.details["index"] for artifact in artifacts(rest)] == [0]
+    assert [artifact.details["index"] for artifact in artifacts(rest)] == [0, 1, 2]
+    assert _kinds(rest)[-1] is Finished
+
+
+def test_a_drain_keeps_what_was_made_within_its_limit_and_waits_no_longer(server: StandIn, tmp_path: Path) -> None:
+    order = order_for(server.url, tmp_path, job_id="gen-hurry", count=40, steps=20)
+    events = generate(order, limits=Limits(poll_seconds=0.3, drain_seconds=1.5))
+    read_until(events, lambda event: isinstance(event, Artifact) and event.type == "output")
+    order.controls.ask_to_drain()
+    began = time.monotonic()
+    rest = list(events)
+    assert 1.5 <= time.monotonic() - began < 8
+    made = [artifact.details["index"] for artifact in artifacts(rest)]
+    assert len(made) < 39
+    assert made == list(range(1, len(made) + 1))
     assert Finished not in _kinds(rest)
     assert server.queued_ids() == set()
 
 
-def test_a_drain_does_not_wait_for_an_image_beyond_its_limit(server: StandIn, tmp_path: Path) -> None:
-    order = order_for(server.url, tmp_path, job_id="gen-hurry", count=2, steps=100)
-    events = generate(order, limits=Limits(poll_seconds=0.3, drain_seconds=0.2))
+def test_a_drain_does_not_wait_for_images_that_the_server_has_lost(server: StandIn, tmp_path: Path) -> None:
+    order = order_for(server.url, tmp_path, job_id="gen-gone", count=2, steps=30)
+    events = generate(order, limits=replace(QUICK, drain_seconds=60))
     read_until(events, is_sampling)
     order.controls.ask_to_drain()
+    read_until(events, lambda event: isinstance(event, Progress))
+    requests.post(f"{server.url}/queue", json={"delete": [prompt_id("gen-gone", 1)]}, timeout=5).raise_for_status()
+    began = time.monotonic()
     rest = list(events)
-    assert not artifacts(rest)
+    assert time.monotonic() - began < 40
+    assert [artifact.details["index"] for artifact in artifacts(rest)] == [0]
     assert Finished not in _kinds(rest)
-    assert server.queued_ids() == set()
 
 
 def test_a_job_that_still_waits_is_given_back_at_once_by_a_drain(server: StandIn, tmp_path: Path) -> None:

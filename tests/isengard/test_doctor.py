@@ -132,6 +132,13 @@ def test_a_disk_that_fills_up_is_told(monkeypatch: pytest.MonkeyPatch, bound: st
     assert (finding.level, finding.area) == (level, "data")
 
 
+def test_below_the_floor_what_no_longer_works_is_told(settings: Any) -> None:
+    settings.MIN_FREE_BYTES = 10**18
+    finding = the_finding()
+    assert (finding.level, finding.area) == (Level.FAILED, "data")
+    assert "uploads are refused and jobs wait" in finding.text
+
+
 # database
 
 

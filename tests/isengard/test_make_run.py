@@ -31,7 +31,7 @@ PROCESSES = {
     "worker-training": "-Q training",
     "worker-generation": "-Q generation",
     "maintenance": "-Q maintenance",
-    "beat": "beat-schedule",
+    "beat": " beat ",
 }
 TRAINER = "run.py"
 SUPERVISOR = [sys.executable, "-m", "isengard.supervisor"]

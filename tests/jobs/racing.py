@@ -108,7 +108,7 @@ def claiming() -> dict[str, Any]:
     return {
         "claimed": sorted(job for jobs in got for job in jobs),
         "attempts": sorted(Attempt.objects.values_list("job_id", "number")),
-        "hungry": [jobs for jobs in got if not jobs],
+        "fed": sum(bool(jobs) for jobs in got),
     }
 
 

@@ -38,6 +38,8 @@ def test_a_queue_is_paused_and_resumed_on_its_page(admin_client: Client) -> None
 
 def test_resuming_a_queue_rings_for_what_waits(admin_client: Client) -> None:
     QueueState.objects.create(kind="training", is_paused=True)
+    rows.new_slot("training@here#gpu0", kind="training", capacity=1)
+    rows.new_job("train-1", kind="training")
     before = rows.count_rings("training")
     admin_client.post(reverse("admin:jobs_queuestate_change", args=["training"]), {})
     assert rows.count_rings("training") == before + 1

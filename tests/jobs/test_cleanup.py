@@ -1,5 +1,6 @@
 """`manage.py cleanup`: what nobody will miss goes, and nothing else."""
 
+import json
 import os
 import time
 from io import StringIO
@@ -11,7 +12,8 @@ from django.core.files.storage import FileSystemStorage
 from django.core.management import CommandError, call_command
 
 from characters.models import Lora, TrainingImage
-from jobs import files
+from generation.models import WorkflowCopy
+from jobs import files, leftovers
 from jobs.models import Status
 from tests.jobs import admin_rows as rows
 
@@ -124,6 +126,56 @@ def test_workspaces_of_ended_and_of_unknown_jobs_go(root: Path) -> None:
     assert "there is no such job" in said
     assert "2 leftovers (20 B) removed." in said
     assert list((root / "workspaces").iterdir()) == []
+
+
+def test_a_thumbnail_goes_when_its_picture_is_gone(root: Path) -> None:
+    image = {"sha256": rows.SHA, "sha256_as_sent": rows.SHA, "width": 64, "height": 64, "bytes": 9}
+    TrainingImage.objects.create(character=rows.new_character(), name="a", key="uploads/char-1/a.png", **image)
+    put(root / "uploads/char-1/a.png")
+    kept = put(root / "thumbnails/uploads/char-1/a.png/64.webp")
+    lost = put(root / "thumbnails/uploads/char-1/b.png/64.webp")
+    assert "(its picture is gone)" in cleanup()
+    assert (kept.exists(), lost.exists()) == (True, False)
+
+
+def test_the_lora_of_a_character_whose_training_may_be_at_work_stays(root: Path) -> None:
+    """Its file is there before its row is."""
+    rows.running_job("train-1", rows.new_slot(), kind="training", character_id="char-1")
+    put(root / "loras/char-1/v1.safetensors")
+    assert "0 leftovers" in cleanup()
+
+
+def test_more_files_than_are_looked_up_at_once_are_all_judged(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leftovers, "KEYS_AT_ONCE", 3)
+    job = rows.new_job("gen-1", status=Status.COMPLETED)
+    named = {rows.publish(job, f"gen-1-{number}.png").key for number in range(5)}
+    for number in range(5):
+        put(root / f"outputs/gen-1/1/lost-{number}.png")
+    for key in named:
+        make_old(root / key)
+    assert "5 leftovers" in cleanup()
+    assert rows.stored_files(root) == named
+
+
+def test_copies_of_workflows_that_no_job_ran_go(root: Path) -> None:
+    for name in ("used", "unused", "young"):
+        WorkflowCopy.objects.create(sha256=name, name=name, content="{}")
+    WorkflowCopy.objects.exclude(name="young").update(created_at="2026-01-01T00:00:00Z")
+    rows.new_job("gen-1", status=Status.COMPLETED, order={"workflow": {"name": "used", "sha256": "used"}})
+    assert "workflow unused unused  (no job was made from it)" in cleanup()
+    assert set(WorkflowCopy.objects.values_list("name", flat=True)) == {"used", "young"}
+
+
+def test_machines_read_json(root: Path) -> None:
+    put(root / "uploads/char-1/a.png")
+    told = json.loads(cleanup("--json", "--dry-run"))
+    assert told["dry_run"] is True
+    assert told["leftovers"] == {
+        "count": 1,
+        "size_bytes": 10,
+        "kept": 0,
+        "items": [{"name": "uploads/char-1/a.png", "size_bytes": 10, "why": "no row names it"}],
+    }
 
 
 def test_what_a_link_leads_to_is_not_ours(root: Path, tmp_path_factory: pytest.TempPathFactory) -> None:

@@ -219,6 +219,8 @@ def test_a_queue_is_paused_and_resumed() -> None:
 
 
 def test_resuming_rings_for_what_waits() -> None:
+    rows.new_slot("training@here#gpu0", kind="training", capacity=1)
+    rows.new_job("train-1", kind="training")
     before = rows.count_rings("training")
     run("queue", "resume", "training")
     assert rows.count_rings("training") == before + 1

@@ -43,6 +43,8 @@ class Clock:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 0.0
         monkeypatch.setattr(narration.time, "monotonic", lambda: self.now)
+        # As real time had it, which this clock would not reach.
+        monkeypatch.setattr(writer, "_away_until", 0.0)
 
 
 def sent(job_id: str = "fake-1") -> list[dict]:
@@ -194,10 +196,20 @@ def test_a_redis_that_is_away_is_no_error_and_is_left_alone_for_a_while(monkeypa
     monkeypatch.setattr(writer, "_away_until", 0.0)
 
 
-@pytest.mark.parametrize("text", ["", "abc", "1", "-1-1", "1-2-3", "1-" + "9" * 40, "٣-٤", "1-2; DROP"])
+@pytest.mark.parametrize(
+    "text", ["", "abc", "1", "-1-1", "1-2-3", "1-2.", "1-2.3.4", "1-" + "9" * 40, "٣-٤", "1-2; DROP"]
+)
 def test_an_id_that_was_never_sent_is_none(text: str) -> None:
     assert EventId.parse(text) is None
 
 
 def test_ids_are_ordered_by_attempt_and_then_by_number() -> None:
-    assert EventId(1, 9) < EventId(1, 10) < EventId.of_complete(1) < EventId(2, 1)
+    assert EventId(1, 9) < EventId(1, 10) < EventId.of_return(1) < EventId.of_complete(1) < EventId(2, 1)
+
+
+def test_what_the_row_says_between_two_events_has_an_id_of_its_own_between_theirs() -> None:
+    first = EventId(1, 9).retell()
+    assert [str(first), str(first.retell())] == ["1-9.1", "1-9.2"]
+    assert EventId.parse("1-9.2") == first.retell()
+    assert EventId(1, 9) < first < first.retell() < EventId(1, 10)
+    assert first.position == "1-9"

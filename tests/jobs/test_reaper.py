@@ -55,7 +55,7 @@ def test_a_job_whose_worker_process_died_goes_back_to_the_queue_at_once(slot: Sl
 
 
 def test_a_pid_that_somebody_else_has_now_is_not_taken_for_the_worker(slot: Slot) -> None:
-    job = claimed_by({**this_process(), "start_time": 1.0}, slot)
+    job = claimed_by({**this_process(), "start_ticks": 1}, slot)
     assert reaper.reap() == 1
     assert Job.objects.get(pk=job.pk).status == Status.QUEUED
 
@@ -82,9 +82,8 @@ def test_the_third_death_without_a_checkpoint_ends_the_job_with_the_reason(slot:
     reaper.reap()
     job.refresh_from_db()
     assert (job.status, job.crashes, job.holder) == (Status.FAILED, 3, None)
-    assert job.error_message == (
-        "Gave up after 3 crashes without a new checkpoint in between; the last time its worker process died."
-    )
+    assert job.error_message.startswith("Gave up after 3 crashes without a new checkpoint in between")
+    assert "its worker process died" in job.error_message
 
 
 def test_a_cancelled_job_of_a_dead_worker_only_loses_its_holder(slot: Slot) -> None:

@@ -121,7 +121,9 @@ def test_what_can_be_tried_again_is_and_the_third_death_ends_it(slot: Slot, fake
     for _ in range(2):
         runner.execute(queue.claim_next(slot.kind, slot.name, this_process()))
     job.refresh_from_db()
-    assert (job.status, job.attempt, job.error_message) == (Status.FAILED, 3, "The trainer was killed.")
+    assert (job.status, job.attempt, job.crashes) == (Status.FAILED, 3, 3)
+    assert "Gave up after 3 crashes" in job.error_message
+    assert "The trainer was killed." in job.error_message
 
 
 def test_a_checkpoint_starts_the_count_of_deaths_anew(slot: Slot, fake_kind: FakeKind, tmp_path: Path) -> None:

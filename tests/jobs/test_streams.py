@@ -1,87 +1,23 @@
 """A job's stream over a real socket: the present state or what was missed, then live, `complete` last."""
 
-import asyncio
 import threading
-from collections.abc import Iterator
 
 import pytest
 import requests
-import uvicorn
 from django.db import OperationalError
 from django.db import connection as database
 
-from isengard.asgi import application
 from jobs import queue, streams, transitions
 from jobs.cancelling import cancel_job
 from jobs.models import Job, Slot, Status
-from jobs.narrator import Narrator, announce_end
+from jobs.narrator import Narrator
 from jobs.progress.writer import connection, forget, nudge
 from tests.conftest import wait_until
-from tests.jobs.fakes import FakeKind, make_job, make_slot, this_process
-from tests.sse import EventStream, Sent, open_stream
+from tests.jobs.fakes import make_job, make_slot, this_process
+from tests.jobs.live_streams import LiveRun, follow, live_run, serve, url  # noqa: F401 (two of them are fixtures)
+from tests.sse import EventStream, open_stream
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    """The real ASGI application on a real socket, in a thread."""
-    config = uvicorn.Config(application, port=0, log_config=None, lifespan="off", timeout_graceful_shutdown=1)
-    served = uvicorn.Server(config)
-    thread = threading.Thread(target=lambda: asyncio.run(served.serve()), daemon=True)
-    thread.start()
-    wait_until(lambda: served.started, what="the server")
-    port = served.servers[0].sockets[0].getsockname()[1]
-    yield f"http://127.0.0.1:{port}"
-    served.should_exit = True
-    thread.join(10)
-
-
-@pytest.fixture
-def slot(fake_kind: FakeKind) -> Slot:
-    return make_slot(fake_kind)
-
-
-class LiveRun:
-    """A claimed job whose events the test sends."""
-
-    def __init__(self, slot: Slot) -> None:
-        self.job = make_job()
-        self.claim = queue.claim_next("fake", slot.name, this_process())
-        self.job.refresh_from_db()
-        self.narrator = Narrator(self.job)
-
-    def tell(self, step: int) -> None:
-        self.job.current_step = step
-        self.narrator.progress()
-        self.narrator.finish()
-
-    def end(self) -> None:
-        transitions.complete(self.claim, **transitions.UNCLAIMED)
-        self.job.refresh_from_db()
-        announce_end(self.job)
-
-
-@pytest.fixture
-def live(slot: Slot) -> LiveRun:
-    return LiveRun(slot)
-
-
-def url(server: str, job: Job) -> str:
-    return f"{server}/api/jobs/{job.pk}/stream"
-
-
-def subscribed() -> bool:
-    return connection().pubsub_numsub("isengard:events")[0][1] > 0
-
-
-def follow(server: str, live: LiveRun, **options) -> tuple[EventStream, Iterator[Sent], Sent]:
-    """Open a stream and return it with its first event, once the server listens to Redis."""
-    stream = open_stream(url(server, live.job), **options)
-    events = iter(stream)
-    first = next(events)
-    wait_until(subscribed, what="the server's subscription")
-    return stream, events, first
 
 
 def test_the_present_state_comes_first_and_live_events_after_it(server: str, live: LiveRun) -> None:
@@ -273,6 +209,7 @@ def test_without_redis_the_row_is_told_every_second(server: str, live: LiveRun, 
         raise OSError("connection refused")
 
     monkeypatch.setattr(Hub, "_read", refuse)
+    connection().client_kill_filter(_type="pubsub")
     with open_stream(url(server, live.job)) as stream:
         events = iter(stream)
         next(events)

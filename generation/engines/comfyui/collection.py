@@ -116,15 +116,16 @@ class Collection:
     def _miss(self, image: ImageRun) -> Iterator[Event]:
         """The prompt is nowhere. That may last a moment between its end and its history."""
         image.is_executing = False
-        if self._session.watch.is_draining:
-            return
         now = time.monotonic()
         image.absent_since = image.absent_since or now
-        if now - image.absent_since >= self._session.limits.absent_seconds:
+        if now - image.absent_since < self._session.limits.absent_seconds:
+            self._session.watch.hint()
+        elif self._session.watch.is_draining:
+            # Nobody waits for it any more: it is made when the job goes on.
+            image.is_sent = False
+        else:
             self._has_lost_any = True
             yield from self._send_again(image, LOST)
-        else:
-            self._session.watch.hint()
 
     def _recover(self, image: ImageRun, verdict: Verdict) -> Iterator[Event]:
         if image.has_met_full_memory or not is_out_of_memory(verdict.error):

@@ -4,8 +4,8 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+from generation.engines.comfyui.failures import explain_os_error
 from generation.engines.comfyui.nodes import Graph
-from jobs.errors import EngineFailed
 from jobs.events import ENGINE_CONFIG_NAME, Artifact
 
 
@@ -16,5 +16,5 @@ def write_config(graphs: Mapping[str, Graph], folder: Path) -> Artifact:
         folder.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(graphs, indent=2), encoding="utf-8")
     except OSError as exc:
-        raise EngineFailed(f"The workspace cannot be written: {exc.strerror or exc}.", is_retryable=True) from exc
+        raise explain_os_error(exc, what="The graph") from exc
     return Artifact(type="config", name=path.name, path=path)

@@ -3,6 +3,7 @@
 ComfyUI's own words name folders of the server and files of other people. They are repeated only without those.
 """
 
+import errno
 import re
 from collections.abc import Collection, Iterator
 from typing import NamedTuple
@@ -12,6 +13,7 @@ from generation.engines.comfyui.refusals import LORA_LOADERS
 from jobs.errors import EngineAtFault, EngineFailed
 
 MAX_CHARACTERS = 300
+DISK_FULL = "The disk is full: free some space on the generation worker's machine, then run the job again."
 OUT_OF_MEMORY = "The GPU ran out of memory, also after it was freed. Ask for a smaller image."
 INTERRUPTED = "Somebody interrupted the image on the ComfyUI server."
 
@@ -102,3 +104,10 @@ def _harmless(piece: str, own_files: Collection[str]) -> str:
         return piece
     name = piece.strip("'\"`()[]{},;:.").replace("\\", "/").rpartition("/")[2]
     return name if name in own_files else "a file"
+
+
+def explain_os_error(error: OSError, *, what: str) -> EngineFailed:
+    """Say that `what` ("The image") could not be written here. A full disk stays full until somebody makes room."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return EngineFailed(DISK_FULL, cause="disk_full")
+    return EngineFailed(f"{what} could not be written: {error.strerror or error}.", is_retryable=True)

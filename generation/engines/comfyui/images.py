@@ -68,6 +68,11 @@ class Images:
         return any(image.is_executing for image in self._missing)
 
     @property
+    def have_begun(self) -> bool:
+        """Whether the server has worked on any of them, as far as was heard."""
+        return any(image.is_executing or image.has_ended or image.is_done or image.step for image in self._missing)
+
+    @property
     def is_any_uncertain(self) -> bool:
         return any(image.is_uncertain for image in self._missing)
 

@@ -34,7 +34,7 @@ class Limits:
     settle_seconds: float = 1.0
     """How long a prompt whose submission was not answered must stay away before it counts as taken back."""
     drain_seconds: float = 20.0
-    """How long a drain lets the executing image go on."""
+    """How long a drain lets a job go on that the server has begun."""
     resubmissions: int = 5
     """How often one image is submitted again after it was lost."""
     preview_seconds: float = 0.5

@@ -8,6 +8,7 @@ from PIL import Image
 from generation.engines.comfyui.answers import OutputFile
 from generation.engines.comfyui.client import Client
 from generation.engines.comfyui.errors import OutputBroken
+from generation.engines.comfyui.failures import explain_os_error
 from jobs.errors import EngineFailed
 
 Size = tuple[int, int]
@@ -27,7 +28,7 @@ def fetch_output(client: Client, file: OutputFile, target: Path, *, size: Size |
         target.parent.mkdir(parents=True, exist_ok=True)
         return _fetch(client, file, target, size=size, stop=stop)
     except OSError as exc:
-        raise EngineFailed(f"The image could not be written: {exc.strerror or exc}.", is_retryable=True) from exc
+        raise explain_os_error(exc, what="The image") from exc
 
 
 def _fetch(client: Client, file: OutputFile, target: Path, *, size: Size | None, stop: threading.Event) -> Size:

@@ -76,7 +76,11 @@ class Run:
     def _is_over(self) -> bool:
         if self._images.are_done:
             return True
-        return self._watch.is_draining and (not self._images.is_any_executing or self._watch.is_drain_over)
+        return self._watch.is_draining and (not self._is_worth_waiting() or self._watch.is_drain_over)
+
+    def _is_worth_waiting(self) -> bool:
+        """Whether a drain lets the images go on as long as it may: they are at work, not behind another job."""
+        return self._images.have_begun and bool(self._images.open)
 
     def _turn(self) -> Iterator[Event]:
         yield from self._listen()
@@ -137,7 +141,9 @@ class Run:
 
     def _begin_to_drain(self) -> Iterator[Event]:
         self._watch.begin_to_drain()
-        waiting = [image.prompt_id for image in self._images.open if not image.is_executing]
+        if self._images.have_begun:
+            return
+        waiting = [image.prompt_id for image in self._images.open]
         yield from self._session.ask(partial(self._session.client.delete_pending, waiting))
         # One of them may have begun to execute meanwhile.
         yield from self._collection.look()

@@ -10,6 +10,7 @@ from jobs.models import TERMINAL, Status
 JOB_TYPES = ("training", "generation")
 STAGES = (*get_args(Stage), *TERMINAL)
 ARTIFACT_TYPES = get_args(ArtifactType)
+ARTIFACTS = "Files that became ready and were not told of on this connection yet; after a break some may come again."
 
 
 class GpuState(serializers.Serializer[None]):
@@ -60,13 +61,14 @@ class ProgressEvent(JobEvent):
     """The data of `progress`: where the job is."""
 
     status = serializers.ChoiceField(Status.values)
-    artifacts = PublishedArtifact(many=True, required=False, help_text="Files that became ready since the last one.")
+    artifacts = PublishedArtifact(many=True, required=False, help_text=ARTIFACTS)
 
 
 class CompleteEvent(JobEvent):
     """The data of `complete`, which is the last event: how the job ended."""
 
     status = serializers.ChoiceField(TERMINAL)
+    artifacts = PublishedArtifact(many=True, required=False, help_text=ARTIFACTS)
 
 
 class PreviewEvent(serializers.Serializer[None]):

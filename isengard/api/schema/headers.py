@@ -19,7 +19,7 @@ HEADERS: dict[str, dict[str, Any]] = {
     "RetryAfter": {
         "description": "Seconds to wait before the next try.",
         "required": True,
-        "schema": {"type": "integer", "minimum": 1, "maximum": 60},
+        "schema": {"type": "integer", "minimum": 1, "maximum": 3600},
     },
     "Allow": {
         "description": "The methods that are allowed here, separated by commas.",

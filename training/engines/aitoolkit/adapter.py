@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from jobs.errors import EngineFailed
 from jobs.events import ENGINE_CONFIG_NAME, Artifact, Event, Holding, Log, Losses, Started, Tick
 from training.engines.aitoolkit.eta import Plan
-from training.engines.aitoolkit.failures import explain_failure, explain_os_error
+from training.engines.aitoolkit.failures import DISK_FULL, explain_failure, explain_os_error, is_disk_full
 from training.engines.aitoolkit.health import Health
 from training.engines.aitoolkit.job_row import JobRow
 from training.engines.aitoolkit.leftovers import stop_attempts
@@ -51,6 +51,9 @@ def train(
         return
     tail, titles = watch.console_tail, preparation.titles
     if status != 0:
+        if is_disk_full(workspace.console.parent):
+            # Its last words found no room either, or it died of having no room for them.
+            raise EngineFailed(DISK_FULL, cause="disk_full")
         did_memory_run_out = has_grown(memory_kills, count_memory_kills())
         raise explain_failure(status, tail, picture_names=titles, did_memory_run_out=did_memory_run_out)
     yield judge(Ending(exit_status=status, console_tail=tail, model=workspace.model, earlier=earlier), order)

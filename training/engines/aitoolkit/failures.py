@@ -2,14 +2,17 @@
 
 import errno
 import re
+import shutil
 import signal
 from collections.abc import Mapping, Sequence
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 from jobs.errors import EngineFailed
 from training.engines.aitoolkit.causes import explain
 
 DISK_FULL = "The disk is full: free some space on the training machine, then run the job again."
+# Less than a block or two of any file system.
+_NO_ROOM_BYTES = 65_536
 _FALLBACK_LINES = 15
 _SHOWN_CHARACTERS = 300
 _REPORTED = "Error running job: "
@@ -81,6 +84,14 @@ def explain_os_error(error: OSError) -> EngineFailed | None:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return EngineFailed(DISK_FULL, cause="disk_full")
     return None
+
+
+def is_disk_full(folder: Path) -> bool:
+    """Return whether nothing more can be written there, as far as anybody can tell."""
+    try:
+        return shutil.disk_usage(folder).free < _NO_ROOM_BYTES
+    except OSError:
+        return False
 
 
 def picture_in(line: str) -> str | None:
