@@ -6,6 +6,7 @@ A permission is given to them once, when it comes into being, so what an adminis
 from typing import Any
 
 from django.apps import AppConfig
+from django.apps import apps as installed
 from django.contrib.auth.management import create_permissions
 from django.db.models import Q
 from django.db.models.signals import post_migrate
@@ -34,7 +35,8 @@ def make_groups(groups: Any) -> None:
         groups.get_or_create(name=name)
 
 
-def _give_new_permissions(sender: AppConfig, *, using: str, apps: Any, **_: Any) -> None:
+def _give_new_permissions(sender: AppConfig, *, using: str, apps: Any = installed, **_: Any) -> None:
+    # `flush` sends the signal too, without the apps of a migration.
     if sender.label not in (*APPS, "admin"):
         return
     try:
