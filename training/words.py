@@ -16,10 +16,7 @@ from training.params import TrainingParams
 UNITS: Mapping[str, str] = MappingProxyType(
     {
         "resolution": "pixels",
-        "batch_size": "at a time",
-        "gradient_accumulation": "a step",
         "sample_every_n_steps": "steps",
-        "sample_count": "pictures",
         "checkpoint_every_n_steps": "steps",
     }
 )

@@ -63,6 +63,8 @@ class JobPageAdmin(ModelAdmin):
             done = press(verb, job)
         except KeyError as exc:
             raise Http404 from exc
+        except Job.DoesNotExist as exc:
+            raise Http404 from exc
         except REFUSALS as exc:
             self.message_user(request, str(exc), messages.WARNING)
             return job
@@ -81,6 +83,7 @@ class JobPageAdmin(ModelAdmin):
     ) -> HttpResponse:
         if obj is not None:
             context |= page_of(obj, may_act=request.user.has_perm(PERMISSION))
+            context["show_save_and_continue"] = False
             context["title"] = f"{context['headline']} {obj.pk}"
         response: HttpResponse = super().render_change_form(request, context, add, change, form_url, obj)
         return response

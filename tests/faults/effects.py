@@ -75,7 +75,7 @@ def _note_file(event: str, arguments: tuple[Any, ...]) -> None:
 
 def _is_seen_by_others(path: str) -> bool:
     """Return whether it is a stored file, or a workspace as a whole."""
-    root = f"{settings.DATA_DIR}/"
+    root = f"{settings.MEDIA_ROOT}/"
     parts = path.removeprefix(root).split("/")
     return path.startswith(root) and (parts[0] != "workspaces" or len(parts) == 2)
 

@@ -3,9 +3,11 @@
 import gc
 import json
 import signal
+from pathlib import Path
 from typing import Any
 
 from celery import current_app
+from django.conf import settings
 from PIL import Image
 from rest_framework.test import APIClient
 
@@ -15,6 +17,7 @@ from tests.faults.short_kinds import ShortGeneration, ShortTraining
 
 NO_BEAT_SECONDS = 60.0
 QUICK_BEAT_SECONDS = 0.02
+ELSEWHERE = "elsewhere"
 
 
 def prepare() -> None:
@@ -55,6 +58,12 @@ def _work_with_a_heart(kind: str) -> None:
     _take_over(kind)
 
 
+def _work_elsewhere(kind: str) -> None:
+    """On another machine: nobody there takes its workspace away."""
+    settings.DATA_DIR = Path(settings.DATA_DIR) / ELSEWHERE
+    tasks.work(kind)
+
+
 def _reap(_: str) -> None:
     tasks.reap()
 
@@ -70,6 +79,11 @@ def _take_over_from_the_silent(kind: str) -> None:
     _take_over(kind)
 
 
+def _reap_the_silent(_: str) -> None:
+    reaper.SILENCE_SECONDS = 0.0
+    tasks.reap()
+
+
 def _request(described: str) -> None:
     asked = json.loads(described)
     APIClient(SERVER_NAME="localhost").post(asked["path"], asked["body"], format="json", headers=asked["headers"])
@@ -78,7 +92,9 @@ def _request(described: str) -> None:
 ROLES = {
     "work": _work,
     "work with a heart": _work_with_a_heart,
+    "work elsewhere": _work_elsewhere,
     "reap": _reap,
+    "reap the silent": _reap_the_silent,
     "take over": _take_over,
     "take over from the silent": _take_over_from_the_silent,
     "request": _request,

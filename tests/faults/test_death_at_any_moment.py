@@ -118,24 +118,40 @@ def test_a_worker_killed_at_any_moment_leaves_a_job_that_another_one_does_once(f
     assert any(effect.startswith("os.rename") for effect in fate.effects)
 
 
-# Up to its checkpoint a training is as any other job.
-@pytest.mark.parametrize(("kind", "first"), [("generation", 1), ("training", 9)])
-def test_a_worker_stopped_at_any_moment_that_goes_on_when_its_job_was_done_changes_nothing(
-    forks: Forks, kind: str, first: int
-) -> None:
-    for at in moments(first):
-        job = accepted(kind)
-        fate = forks.fork("work", kind, at=at, by=signal.SIGSTOP)
-        forks.fork("take over from the silent", kind)
-        job.refresh_from_db()
-        before = (job.status, job.completed_at, job.attempt, sorted(job.artifacts.values_list("key", flat=True)))
-        if fate.ended == "stopped":
-            assert forks.resume(fate).ended == "exited 0", told(at, fate)
-        assert_done_once(job, told(at, fate))
-        after = (job.status, job.completed_at, job.attempt, sorted(job.artifacts.values_list("key", flat=True)))
-        assert after == before, told(at, fate)
+def state_of(job: Job) -> tuple[object, ...]:
+    job.refresh_from_db()
+    keys = sorted(job.artifacts.values_list("key", flat=True))
+    return job.status, job.completed_at, job.attempt, job.token, job.crashes, job.current_step, keys
+
+
+def test_a_worker_stopped_at_any_moment_that_goes_on_when_its_job_was_done_changes_nothing(forks: Forks) -> None:
+    for at in moments():
+        job = accepted("generation")
+        fate = forks.fork("work elsewhere", "generation", at=at, by=signal.SIGSTOP)
+        forks.fork("take over from the silent", "generation")
+        done = state_of(job)
         if fate.ended != "stopped":
             break
+        assert forks.resume(fate).ended == "exited 0", told(at, fate)
+        assert state_of(job) == done, told(at, fate)
+        assert_done_once(job, told(at, fate))
+
+
+def test_a_worker_stopped_at_any_moment_that_goes_on_while_its_job_waits_changes_nothing(forks: Forks) -> None:
+    # Up to its checkpoint a training is as any other job.
+    for at in moments(first=9):
+        job = accepted("training")
+        fate = forks.fork("work elsewhere", "training", at=at, by=signal.SIGSTOP)
+        forks.fork("reap the silent")
+        waiting = state_of(job)
+        if fate.ended != "stopped":
+            break
+        assert forks.resume(fate).ended == "exited 0", told(at, fate)
+        if not job.is_terminal:
+            # What follows its last word, it may put away itself.
+            assert state_of(job) == waiting, told(at, fate)
+        forks.fork("take over", "training")
+        assert_done_once(job, told(at, fate))
 
 
 def test_a_worker_killed_at_any_moment_of_a_cancelled_run_leaves_a_cancelled_job(forks: Forks) -> None:

@@ -18,12 +18,12 @@ pytestmark = pytest.mark.stack
 
 CLIENTS = 100
 SEED = 20261123
-STEPS = 1000
+STEPS = 800
 TRAINING = {
     "steps": STEPS,
-    "sample_every_n_steps": 250,
+    "sample_every_n_steps": 200,
     "sample_count": 2,
-    "checkpoint_every_n_steps": 250,
+    "checkpoint_every_n_steps": 200,
     "max_checkpoints": 4,
 }
 END_SECONDS = 90
@@ -40,14 +40,14 @@ class Faults:
         self._job = job
 
     def cause(self) -> None:
-        self._reach(40)
+        self._reach(30)
         self._web_server(psutil.Process.kill)
         # Past a checkpoint, so that the second attempt goes on from there.
-        self._reach(300)
+        self._reach(240)
         self._stack.processes("celery", "worker", "training@")[0].kill()
-        self._reach(500, attempt=2)
+        self._reach(400, attempt=2)
         self._stack.processes("valkey-server")[0].kill()
-        self._reach(700)
+        self._reach(560)
         self._web_server(psutil.Process.terminate)
 
     def _reach(self, step: int, *, attempt: int = 1) -> None:
@@ -96,7 +96,7 @@ def story(stack: Stack) -> tuple[dict, set[str], list[Client]]:
 def test_the_training_went_through_two_attempts_and_ended_well(story: tuple) -> None:
     job, names, clients = story
     assert (job["status"], job["attempt"], job["current_step"]) == ("completed", 2, STEPS)
-    assert {"step_00250.png", "step_00250_1.png", "step_01000.png"} <= names
+    assert {"step_00200.png", "step_00200_1.png", "step_00800.png"} <= names
     assert len({name for name in names if name.endswith(".safetensors")}) >= 3
     reconnections = sum(len(client.statuses) - 1 for client in clients)
     assert reconnections > 2 * CLIENTS

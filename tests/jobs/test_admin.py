@@ -125,23 +125,6 @@ def test_what_a_job_says_is_shown_as_text_not_as_markup(admin_client: Client) ->
     assert "&lt;b&gt;bold&lt;/b&gt;" in page
 
 
-def test_a_job_page_has_parameters_pictures_and_who_holds_it(admin_client: Client) -> None:
-    job = rows.running_job("gen-1", rows.new_slot())
-    rows.publish(job, "gen-1-0.png")
-    page = rows.page_of(admin_client, job)
-    assert "&quot;prompt&quot;: &quot;picture of gen-1&quot;" in page
-    assert 'src="/api/outputs/gen-1-0.png"' in page
-    assert "Worker process 4711 on elsewhere" in page
-
-
-def test_a_sample_that_has_no_address_is_named_without_a_picture(admin_client: Client) -> None:
-    job = rows.new_job("train-1", kind="training")
-    rows.publish(job, "step_00100.png", "sample")
-    page = rows.page_of(admin_client, job)
-    assert "step_00100.png" in page
-    assert "<img class=" not in page
-
-
 def test_a_job_page_shows_the_log_from_its_archive_and_from_rows(admin_client: Client) -> None:
     job = rows.new_job("gen-1", status=Status.FAILED)
     log.write(job.pk, "before the end", event="engine.console")
