@@ -105,7 +105,7 @@ def record_once(intent: Intent | None, record: Callable[[], Job]) -> Submission:
     """Return the earlier job, or the one that `record` writes, in one transaction with the key.
 
     Of simultaneous twins one wins: the others wait at the database's lock or unique index, and get the winner's job.
-    What `record` raises leaves no key behind.
+    What `record` raises leaves no key behind; a refusal that comes of the twin's own job is no refusal of it.
     """
     if intent is None:
         return Submission(record(), is_new=True)
@@ -120,7 +120,7 @@ def _record(intent: Intent, record: Callable[[], Job]) -> Submission:
             IdempotencyKey.objects.create(
                 scope=intent.name.scope, key=intent.name.key, fingerprint=intent.fingerprint, job=job
             )
-    except IntegrityError:
+    except (IntegrityError, APIException):
         winner = repeat_of(intent)
         if winner is None:
             raise

@@ -10,6 +10,7 @@ import requests
 from django.db import connections
 from django.test import Client
 from django.utils import timezone
+from rest_framework.exceptions import ValidationError
 
 from characters.models import Character, TrainingImage
 from jobs import tasks
@@ -242,6 +243,24 @@ def test_a_twin_waits_for_the_first_and_takes_over_only_if_that_fails(fails: boo
         assert isinstance(one.exception(), LookupError if fails else type(None))
     assert (submission.job.pk, submission.is_new) == (("fake-second", True) if fails else ("fake-first", False))
     assert list(Job.objects.values_list("pk", flat=True)) == [submission.job.pk]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_twin_that_the_firsts_own_job_forbids_gets_that_job() -> None:
+    """As when a retry is sent again before its first sending has committed."""
+    first = FirstRequest()
+
+    def refused() -> Job:
+        raise ValidationError(f"It is being retried already, as {Job.objects.get().pk}.")
+
+    with ThreadPoolExecutor(2) as pool:
+        pool.submit(in_thread(lambda: first.submit(fails=False)))
+        assert first.is_inside.wait(10)
+        other = pool.submit(in_thread(lambda: record_once(INTENT, refused)))
+        wait_until(other.running, what="the twin's start")
+        first.may_end.set()
+        submission = other.result(30)
+    assert (submission.job.pk, submission.is_new) == ("fake-first", False)
 
 
 @pytest.mark.stack
