@@ -1,4 +1,4 @@
-"""What an engine tells while it runs. Framework-free: engines yield these, `jobs.runner` acts on them.
+"""What an engine tells while it runs. Framework-free: engines yield these, `jobs.driving` acts on them.
 
 An engine is a generator of events. While it waits it yields `Tick` at least twice a second, so that a cancel, a lost
 lease or a drain is noticed. Closing the generator cancels the work: its `finally` frees whatever it holds and returns

@@ -9,10 +9,10 @@ from django.db import DatabaseError, transaction
 
 from jobs import bell, files, identity, kinds, log, losses, slots, transitions
 from jobs.attempts import Ending, Outcome
+from jobs.driving import TOLD_TO_STOP
 from jobs.giving_up import MAX_CRASHES, last_words
 from jobs.models import Job, JobQuerySet, Slot
 from jobs.narrator import announce_end, announce_return
-from jobs.runner import TOLD_TO_STOP
 
 logger = logging.getLogger(__name__)
 

@@ -1,7 +1,6 @@
-"""Runs one claim: drives the engine, publishes what it makes, and settles how it ended."""
+"""Runs one claim: has the engine driven, and settles how it ended."""
 
 import logging
-from collections.abc import Iterator
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any
@@ -11,24 +10,21 @@ from django.utils import timezone
 from structlog.contextvars import bound_contextvars
 
 from characters.disk import is_full_disk
-from jobs import events, facts, files, gpu_room, instructions, kinds, log, losses, slots, transitions, windows
-from jobs.advancing import MAX_MESSAGE_LENGTH, apply_progress
-from jobs.artifacts import ENGINE_CONFIG
+from jobs import events, files, instructions, log, losses, slots, transitions, windows
+from jobs.advancing import MAX_MESSAGE_LENGTH
 from jobs.attempts import Ending, Outcome
+from jobs.driving import Driver
 from jobs.errors import EngineAtFault, EngineFailed, EngineUnavailable
 from jobs.giving_up import MAX_CRASHES, last_words
-from jobs.lease import ClaimEnded, Lease
+from jobs.lease import ClaimEnded
 from jobs.models import Job, Status
-from jobs.narrator import Narrator, announce_end, announce_return
+from jobs.narrator import announce_end, announce_return
 from jobs.patience import is_away, patiently, until_told
-from jobs.publishing import drop_old_checkpoints, publish_artifact
 from jobs.transitions import Claim
-from jobs.worker_state import active_controls, is_draining
+from jobs.worker_state import active_controls
 
 logger = logging.getLogger(__name__)
 
-# In a holder: its worker is being stopped, so that its death is no fault of the job.
-TOLD_TO_STOP = "told_to_stop"
 DATABASE_AWAY = "Waiting to go on: the database did not answer"
 RETRY_UNAVAILABLE_SECONDS = 10
 # Before the second and the third attempt: what failed is not yet over a second later.
@@ -46,18 +42,16 @@ class Run:
     def __init__(self, claim: Claim, job: Job) -> None:
         self.claim = claim
         self.job = job
-        self.kind = kinds.get(job.kind)
-        self.controls = events.Controls()
-        self._furthest_step = 0
-        self.narrator = Narrator(job)
-        self.log = log.JobLog(job.pk)
-        self.losses = losses.JobLosses(claim)
-        self.lease = Lease(claim, job, self.controls, stall_seconds=self.kind.stall_seconds)
+        self.driver = Driver(claim, job)
+        self.kind = self.driver.kind
+        self.controls = self.driver.controls
+        self.narrator = self.driver.narrator
+        self.note = self.driver.note
 
     def go(self) -> None:
         logger.info("Job claimed", extra={"attempt": self.claim.attempt, "slot": self.claim.slot})
-        self._note("Attempt started", event="job.claimed", slot=self.claim.slot, attempt=self.claim.attempt)
-        with active_controls(self.controls), self.lease:
+        self.note("Attempt started", event="job.claimed", slot=self.claim.slot, attempt=self.claim.attempt)
+        with active_controls(self.controls), self.driver.lease:
             try:
                 self._settle_work()
             except ClaimEnded as exc:
@@ -71,11 +65,9 @@ class Run:
                 self._settle_breakage(exc)
         self._tidy_up()
 
-    # --- driving the engine ---
-
     def _settle_work(self) -> None:
         patiently(lambda: instructions.drop_unfinished(self.job.pk))
-        finished = self._drive()
+        finished = self.driver.drive()
         if finished is not None:
             self._complete(finished)
         elif self.controls.is_yielding:
@@ -91,101 +83,6 @@ class Run:
     def _saved_step(self) -> int:
         saved = self.job.artifacts.filter(type="checkpoint").order_by("-step").values_list("step", flat=True)
         return patiently(saved.first) or 0
-
-    def _drive(self) -> events.Finished | None:
-        """Run the engine to its end, or until the claim ends; return None if it stopped without a result."""
-        files.workspace(self.job.pk).mkdir(parents=True, exist_ok=True)
-        self._follow(gpu_room.make_room(self.job, self.controls))
-        engine = self.kind.run(self.job, self.claim, files.workspace(self.job.pk), self.controls)
-        try:
-            return self._follow(engine)
-        finally:
-            engine.close()
-            self.losses.finish()
-            for line in self.controls.take_last_words():
-                self.log.add(line)
-
-    def _follow(self, engine: Iterator[events.Event]) -> events.Finished | None:
-        for event in engine:
-            self.lease.check()
-            if is_draining():
-                self._hurry()
-            if isinstance(event, events.Finished):
-                return event
-            self._act_on(event)
-            self.log.flush_if_due()
-            self.losses.flush_if_due()
-            self.narrator.send_what_is_due()
-        return None
-
-    def _hurry(self) -> None:
-        """Ask the engine to leave, and note why this worker ends, in case it is killed before the job is given back."""
-        self.controls.ask_to_drain()
-        if TOLD_TO_STOP not in (self.job.holder or {}):
-            with suppress(DatabaseError):
-                self._note_on_holder({TOLD_TO_STOP: True})
-
-    def _act_on(self, event: events.Event) -> None:
-        match event:
-            case events.Progress():
-                self._note_progress(event)
-            case events.Losses():
-                self.losses.add(event.points)
-            case events.Log():
-                self.log.add(event)
-            case events.Obeyed():
-                instructions.obeyed(self.claim, event.verb)
-            case events.Facts():
-                patiently(lambda: facts.record(self.claim, self.job, event))
-            case events.Artifact():
-                self._publish(event)
-            case events.Preview():
-                self.narrator.preview(event)
-            case events.Started():
-                self._start()
-            case events.Holding():
-                self._note_on_holder({"engine": dict(event.identity)})
-
-    def _note_progress(self, event: events.Progress) -> None:
-        before = self.job.current_step
-        apply_progress(self.job, event, at_least=self._furthest_step)
-        if self.job.stage == "training" and self.job.current_step > before:
-            now = timezone.now()
-            # The earlier one, because the clock may have been set back since: then it counts anew from here.
-            self.job.stepping_since = min(self.job.stepping_since or now, now)
-        self._furthest_step = self.job.current_step
-        self.narrator.progress()
-
-    def _start(self) -> None:
-        if self.job.status == Status.RUNNING:
-            return
-        if not patiently(self._is_started):
-            raise ClaimEnded("lost")
-        self.job.refresh_from_db(fields=["status", "started_at"])
-        self.narrator.progress()
-
-    def _is_started(self) -> bool:
-        # A server that died in between may have recorded the start without telling us.
-        return transitions.start(self.claim) or self.claim.live().filter(status=Status.RUNNING).exists()
-
-    def _note_on_holder(self, known: dict[str, object]) -> None:
-        holder = {**(self.job.holder or {}), **known}
-        if not patiently(lambda: self.claim.own().update(holder=holder)):
-            raise ClaimEnded("lost")
-        self.job.holder = holder
-
-    def _publish(self, event: events.Artifact) -> None:
-        if event.type == "checkpoint":
-            # A run that goes on from here elsewhere has the curve up to here.
-            self.losses.flush()
-        row = patiently(lambda: publish_artifact(self.claim, event))
-        kept = self.kind.kept_checkpoints(self.job)
-        if row.type == "checkpoint" and kept is not None:
-            patiently(lambda: drop_old_checkpoints(self.job.pk, kept=kept))
-        self._note("Published", event=f"artifact.{row.type}", name=row.name, size_bytes=row.size_bytes, step=row.step)
-        if row.type != ENGINE_CONFIG:
-            described = {"type": row.type, "name": row.name} | ({} if row.step is None else {"step": row.step})
-            self.narrator.progress(artifact=described)
 
     # --- how it ended ---
 
@@ -210,7 +107,7 @@ class Run:
             verdict.discard()
             raise ClaimEnded("lost")
         until_told(lambda: slots.note_success(self.claim.slot))
-        self._note("Completed", event="job.completed")
+        self.note("Completed", event="job.completed")
         self._ended("Job completed")
 
     def _is_completed(self) -> bool:
@@ -269,13 +166,13 @@ class Run:
         fields = self._last_state() | (dict(transitions.UNCLAIMED) if is_gone else {})
         fields |= {"message": f"{self.kind.title} failed", "failure_cause": cause, **how}
         if until_told(lambda: transitions.fail(self.claim.live(), reason, **fields)):
-            self._note(reason, event="job.failed", level="ERROR")
+            self.note(reason, event="job.failed", level="ERROR")
             self._ended("Job failed")
         elif is_gone:
             self._release()
 
     def _give_back(self, message: str, **how: Any) -> None:
-        self._note(message, event="job.given_back", level="WARNING")
+        self.note(message, event="job.given_back", level="WARNING")
         self.narrator.finish()
         if not self._engine_is_gone():
             return
@@ -295,7 +192,7 @@ class Run:
 
     def _release(self) -> None:
         if until_told(lambda: transitions.release(self.claim.own())):
-            self._note("The engine has stopped", event="job.engine_stopped")
+            self.note("The engine has stopped", event="job.engine_stopped")
 
     def _engine_is_gone(self) -> bool:
         """Return whether nothing of the engine is left. If not, the holder stays, and the reaper tries again."""
@@ -311,7 +208,7 @@ class Run:
 
     def _tidy_up(self) -> None:
         """Archive the log and remove the workspace of a job that has ended. What fails here, `cleanup` finds."""
-        self.log.flush()
+        self.driver.log.flush()
         patiently(self.job.refresh_from_db)
         if self.job.is_terminal and self.job.holder is None:
             patiently(lambda: instructions.drop_all(self.job.pk))
@@ -319,9 +216,6 @@ class Run:
             with suppress(OSError, DatabaseError):
                 losses.archive(self.job)
                 log.archive(self.job)
-
-    def _note(self, message: str, *, event: str, level: events.LogLevel = "INFO", **fields: object) -> None:
-        self.log.add(events.Log(message=message, event=event, level=level, fields=fields))
 
 
 def _explain(exc: Exception) -> EngineFailed:
