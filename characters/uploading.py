@@ -55,7 +55,10 @@ class StorageLow(APIException):
 
 
 class FileParser(BaseParser):
-    """A view's `max_file_bytes` says how large each file may be. Nothing is read where there is no room for it."""
+    """A view's `max_file_bytes` says how large each file may be, `max_body_bytes` how large all of them are together.
+
+    Nothing is read where there is no room for it.
+    """
 
     media_type = "multipart/form-data"
 
@@ -63,8 +66,11 @@ class FileParser(BaseParser):
         self, stream: Any, media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
     ) -> "DataAndFiles[Any, Any]":
         context = parser_context or {}
-        refuse_without_room(context["request"])
-        request, files = context["request"], BoundedFiles(context["request"], max_bytes=context["view"].max_file_bytes)
+        request, view = context["request"], context["view"]
+        # A body that is too large anyway is refused as that, at the first look into it.
+        if _announced_bytes(request) <= view.max_body_bytes:
+            refuse_without_room(request)
+        files = BoundedFiles(request, max_bytes=view.max_file_bytes)
         form = NamedFiles({**request.META, "CONTENT_TYPE": media_type}, stream, [files])
         return DataAndFiles(*form.parse())
 

@@ -118,7 +118,8 @@ class JobStream:
     def __init__(self, job: Job, last: EventId | None) -> None:
         self.job = job
         self.last = last or BEFORE_ALL
-        self._resumes = last is not None
+        # What its earlier connections told may have to be recalled.
+        self._resumed_after = last
         self._is_over = False
         self._told: State | None = None
         self._told_artifacts: set[str] = set()
@@ -135,11 +136,12 @@ class JobStream:
     async def _begin(self, channel: Hub) -> list[bytes]:
         # Read after subscribing: a change in between then comes twice rather than never.
         await self._read_row()
-        missed = await channel.missed(self.job.pk, self.last) if self._resumes else None
+        missed = await channel.missed(self.job.pk, self.last) if self._resumed_after else None
         if missed is None:
             await self._let_the_row_catch_up()
+            await self._recall(channel)
             return [*self._snapshot(), *self._ending()]
-        return self._replay(missed) + self._ending()
+        return self._replay(missed) + await self._tell_row(channel, with_news=False)
 
     async def _let_the_row_catch_up(self) -> None:
         """A client that has seen more than the row has would otherwise be sent backwards."""
@@ -184,10 +186,20 @@ class JobStream:
         if not await self._read_row():
             return []
         missed = await channel.missed(self.job.pk, self.last)
-        chunks = self._replay(missed or [])
-        if self._row_has_news():
-            chunks += self._snapshot()
-        return chunks + self._ending()
+        return self._replay(missed or []) + await self._tell_row(channel, with_news=self._row_has_news())
+
+    async def _tell_row(self, channel: Hub, *, with_news: bool) -> list[bytes]:
+        if with_news or self.job.is_terminal:
+            await self._recall(channel)
+        return (self._snapshot() if with_news else []) + self._ending()
+
+    async def _recall(self, channel: Hub) -> None:
+        """Learn, once and only if the row tells files, which of them an earlier connection of this client told."""
+        if self._resumed_after is None or not announced_artifacts(self.job):
+            return
+        after, self._resumed_after = self._resumed_after, None
+        told = await channel.files_told(self.job.pk)
+        self._told_artifacts.update(name for event_id, name in told if event_id <= after)
 
     def _row_has_news(self) -> bool:
         if self._is_over or self.job.is_terminal:

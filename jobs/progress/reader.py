@@ -37,6 +37,8 @@ MAX_CONNECTIONS = 8
 AWAY = (RedisError, OSError, RuntimeError)
 
 Entry = tuple[bytes, dict[bytes, bytes]]
+# A file's name, and the event that told it.
+NamedFile = tuple[EventId, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,7 @@ class Hub:
         self._by_id: dict[int, Subscription] = {}
         self._task: asyncio.Task[None] | None = None
         self._away_until = 0.0
+        self._recalling: dict[str, asyncio.Task[list[NamedFile]]] = {}
         self.redis = Redis.from_pool(
             BlockingConnectionPool.from_url(
                 settings.REDIS_URL,
@@ -178,6 +181,24 @@ class Hub:
             return None
         return [event for event in map(_event_of, entries) if event.id > after]
 
+    async def files_told(self, job_id: str) -> list[NamedFile]:
+        """Return the files that the kept events of the job name; none where Redis is away.
+
+        All kept events are read for that, so that those who ask meanwhile share the answer.
+        """
+        if job_id not in self._recalling:
+            reading = self._recalling[job_id] = asyncio.get_running_loop().create_task(self._read_files_told(job_id))
+            reading.add_done_callback(lambda _: self._recalling.pop(job_id, None))
+        return await asyncio.shield(self._recalling[job_id])
+
+    async def _read_files_told(self, job_id: str) -> list[NamedFile]:
+        if time.monotonic() < self._away_until:
+            return []
+        try:
+            return list(_files_of(await self._range(job_id, start="-")))
+        except AWAY:
+            return []
+
     async def _range(self, job_id: str, *, start: str, count: int | None = None) -> list[Entry]:
         return cast(list[Entry], await self.redis.xrange(stream_key(job_id), min=start, max="+", count=count))
 
@@ -199,6 +220,15 @@ async def _messages(pubsub) -> AsyncIterator[dict]:  # type: ignore[no-untyped-d
 
 def _id_of(entry: Entry) -> EventId:
     return EventId.parse(entry[0].decode()) or EventId(0, 0)
+
+
+def _files_of(entries: list[Entry]) -> Iterator[NamedFile]:
+    for entry in entries:
+        data = entry[1][b"data"]
+        # Most events name none, and need not be read.
+        if entry[1][b"event"] == b"progress" and b'"artifacts"' in data:
+            for file in orjson.loads(data).get("artifacts", ()):
+                yield _id_of(entry), file["name"]
 
 
 def _event_of(entry: Entry) -> StreamedEvent:

@@ -16,24 +16,30 @@ WAIT_MILLISECONDS = 60_000
 PHONE = {"width": 390, "height": 844}
 
 
-def open_page(chromium: Browser, stack: Stack, **context: object) -> Iterator[Page]:
+def open_page(chromium: Browser, stack: Stack, **context: object) -> Iterator[Visit]:
     wait_until(stack.is_healthy, seconds=30, what="the web server")
     opened = chromium.new_context(**context)
     visit = Visit(opened.new_page())
     visit.page.goto(stack.url)
-    yield visit.page
+    yield visit
     opened.close()
     assert visit.complaints == []
 
 
 @pytest.fixture
-def page(chromium: Browser, stack: Stack) -> Iterator[Page]:
+def visit(chromium: Browser, stack: Stack) -> Iterator[Visit]:
     yield from open_page(chromium, stack)
 
 
 @pytest.fixture
+def page(visit: Visit) -> Page:
+    return visit.page
+
+
+@pytest.fixture
 def dark_phone(chromium: Browser, stack: Stack) -> Iterator[Page]:
-    yield from open_page(chromium, stack, viewport=PHONE, color_scheme="dark")
+    for visit in open_page(chromium, stack, viewport=PHONE, color_scheme="dark"):
+        yield visit.page
 
 
 def see(page: Page, selector: str, text: str) -> None:
@@ -102,10 +108,12 @@ def test_a_training_is_cancelled_from_the_page(page: Page, stack: Stack) -> None
     expect(page.get_by_role("button", name="Cancel the training")).to_be_hidden()
 
 
-def test_a_link_to_a_character_that_is_gone_says_so_and_starts_anew(page: Page, stack: Stack) -> None:
+def test_a_link_to_a_character_that_is_gone_says_so_and_starts_anew(visit: Visit, stack: Stack) -> None:
+    page = visit.page
     with page.expect_response("**/api/characters/char-gone"):
         page.goto(f"{stack.url}/#character=char-gone")
         page.reload()
     see(page, "#step-character .said", "not found")
     expect(page.get_by_role("button", name="Create")).to_be_visible()
     assert "char-gone" not in page.url
+    visit.forgive("404")

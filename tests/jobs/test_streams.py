@@ -9,7 +9,7 @@ from django.db import connection as database
 
 from jobs import queue, streams, transitions
 from jobs.cancelling import cancel_job
-from jobs.models import Job, Slot, Status
+from jobs.models import Artifact, Job, Slot, Status
 from jobs.narrator import Narrator
 from jobs.progress.writer import connection, forget, nudge
 from tests.conftest import wait_until
@@ -44,6 +44,31 @@ def test_a_client_that_comes_back_gets_what_it_missed_and_nothing_twice(server: 
         assert next(events).id == "1-4"
         live.end()
         assert [event.id for event in events] == ["2-0"]
+
+
+def publish(live: LiveRun, step: int) -> None:
+    sample = {"type": "sample", "name": f"step_{step:05d}.png", "step": step}
+    Artifact.objects.create(job=live.job, key=f"{live.job.pk}/{step}", size_bytes=1, **sample)
+    live.narrator.progress(artifact=sample)
+    live.narrator.finish()
+
+
+def test_a_client_that_comes_back_is_told_each_file_once(server: str, live: LiveRun) -> None:
+    for step in (1, 2, 3):
+        publish(live, step)
+    live.end()
+    with open_stream(url(server, live.job), last_event_id="1-2") as stream:
+        told = [[file["step"] for file in event.data.get("artifacts", [])] for event in stream]
+    assert told == [[3], []]
+
+
+def test_a_client_that_comes_back_after_redis_lost_the_stream_misses_no_file(server: str, live: LiveRun) -> None:
+    publish(live, 1)
+    forget(live.job.pk)
+    live.end()
+    with open_stream(url(server, live.job), last_event_id="1-0") as stream:
+        told = [file["step"] for event in stream for file in event.data.get("artifacts", [])]
+    assert told == [1]
 
 
 @pytest.mark.parametrize("last", ["nonsense", "0-0", "%F0"])
