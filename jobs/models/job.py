@@ -106,6 +106,8 @@ class Job(models.Model):
                 fields=["kind", "status", "token", "-priority", "created_at", "id", "run_after"], name="job_waiting"
             ),
             models.Index(fields=["kind", "-created_at"], name="job_newest"),
+            # A handful of rows among all that ever ran, asked for every few seconds by workers and the overview.
+            models.Index(fields=["slot"], condition=Q(holder__isnull=False), name="job_held"),
         ]
         constraints = [
             models.CheckConstraint(name="job_status_known", condition=Q(status__in=Status.values)),

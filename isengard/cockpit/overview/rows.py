@@ -5,13 +5,12 @@ from datetime import datetime
 from typing import Any
 
 from django.contrib.admin.utils import quote
-from django.db.models import Q
 from django.urls import reverse
 from django.utils import timezone
 
 from characters.models import Character
 from jobs import kinds, readable
-from jobs.models import WAITING, Job, Slot, Status
+from jobs.models import WAITING, Job, Slot
 from jobs.overview import QueueOverview, queue_overviews
 
 SHOWN_WAITING = 10
@@ -41,9 +40,9 @@ class Rows:
 
 
 def read_rows() -> Rows:
-    jobs = Job.objects.select_related("gpu").filter(kind__in=kinds.names())
-    held = list(jobs.filter(Q(status=Status.RUNNING) | Q(holder__isnull=False)).order_by("created_at", "id"))
-    waiting = _first_waiting()
+    # What runs is held, and so is what has ended but not yet stopped. SQLite has the kind looked up first if asked by it.
+    found = Job.objects.held().select_related("gpu").order_by("created_at", "id")
+    held, waiting = [job for job in found if job.kind in kinds.names()], _first_waiting()
     character_ids = {job.character_id for job in (*held, *waiting) if job.character_id}
     return Rows(
         now=timezone.now(),
