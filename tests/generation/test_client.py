@@ -175,7 +175,8 @@ def test_a_server_that_answers_byte_by_byte_is_given_up_in_bounded_time() -> Non
         began = time.monotonic()
         with closing(Client(url, read_seconds=0.5)) as client, pytest.raises(ServerAway, match="too slowly"):
             client.queue()
-    assert time.monotonic() - began < 3
+    # All of it would take fifty.
+    assert time.monotonic() - began < 15
 
 
 def test_an_answer_that_ends_too_early_counts_as_none() -> None:

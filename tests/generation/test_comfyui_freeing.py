@@ -41,7 +41,7 @@ def test_a_server_at_work_for_somebody_else_is_waited_for_but_not_for_long(simul
     wait_for(lambda: held_bytes(simulator), "the model is loaded")
     began = time.monotonic()
     events = list(free_gpu(simulator.url, seconds=0.5))
-    assert 0.4 < time.monotonic() - began < 5
+    assert 0.4 < time.monotonic() - began < 20
     ((level, message),) = logged(events)
     assert (level, "still holds 12.0 GiB" in message) == ("WARNING", True)
     # Signs of life meanwhile, so that the run can be cancelled.

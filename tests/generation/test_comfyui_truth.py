@@ -187,7 +187,7 @@ def test_a_prompt_that_somebody_deletes_is_made_all_the_same(tmp_path: Path) -> 
         deleted_at = time.monotonic()
         requests.post(f"{server.url}/queue", json={"delete": [prompt_id("gen-deleted", 2)]}, timeout=5)
         noticed = read_until(events, lambda event: "engine.resubmitted" in log_events([event]))
-        assert time.monotonic() - deleted_at < 3
+        assert time.monotonic() - deleted_at < 15
         rest = noticed + list(events)
         assert {artifact.details["index"] for artifact in artifacts(rest)} == {0, 1, 2}
         assert isinstance(rest[-1], Finished)
@@ -201,6 +201,6 @@ def test_a_restarted_server_gets_its_lost_prompts_within_seconds(tmp_path: Path)
         server.start()
         up_at = time.monotonic()
         held = read_until(events, lambda event: isinstance(event, Holding))
-        assert time.monotonic() - up_at < 5
+        assert time.monotonic() - up_at < 20
         assert "engine.resubmitted" in log_events(held)
         assert len(artifacts(held + list(events))) == 2

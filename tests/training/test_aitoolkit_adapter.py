@@ -88,7 +88,7 @@ def test_while_nothing_happens_the_engine_still_ticks_twice_a_second(tmp_path: P
     until(events, lambda event: isinstance(event, Tick))
     began = time.monotonic()
     assert {type(next(events)) for _ in range(6)} == {Tick}
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 10
     events.close()
 
 
@@ -137,7 +137,7 @@ def test_a_trainer_that_does_not_stop_by_itself_is_gone_after_a_cancel(fault: st
     identity = identity_in(until(events, wanted))
     began = time.monotonic()
     events.close()
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 15
     assert not is_running(identity)
 
 

@@ -67,7 +67,7 @@ def test_a_drain_before_the_training_began_waits_for_nothing(fault: str, tmp_pat
     order.controls.ask_to_drain()
     began = time.monotonic()
     rest = list(events)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 15
     assert not any(isinstance(event, Artifact) and event.type == "checkpoint" for event in rest)
 
 
