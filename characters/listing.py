@@ -6,6 +6,7 @@ from django.db.models import Count, IntegerField, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 
 from characters.files import public_path
+from characters.loras import CURRENT_FIRST
 from characters.models import Character, Lora, TrainingImage
 
 COLUMNS = (
@@ -22,14 +23,14 @@ COLUMNS = (
 
 
 def with_counts(characters: QuerySet[Character]) -> QuerySet[Character]:
-    """Add `image_count`, and `lora_key`, `lora_version` and `lora_trained_at` of the newest LoRA (null: none yet)."""
+    """Add `image_count`, and `lora_key`, `lora_version` and `lora_trained_at` of the current LoRA (null: none)."""
     images = TrainingImage.objects.filter(character=OuterRef("pk")).order_by().values("character")
-    newest = Lora.objects.filter(character=OuterRef("pk")).order_by("-version")
+    current = Lora.objects.filter(character=OuterRef("pk")).order_by(*CURRENT_FIRST)
     return characters.annotate(
         image_count=Coalesce(Subquery(images.annotate(total=Count("pk")).values("total"), IntegerField()), 0),
-        lora_key=Subquery(newest.values("key")[:1]),
-        lora_version=Subquery(newest.values("version")[:1]),
-        lora_trained_at=Subquery(newest.values("created_at")[:1]),
+        lora_key=Subquery(current.values("key")[:1]),
+        lora_version=Subquery(current.values("version")[:1]),
+        lora_trained_at=Subquery(current.values("created_at")[:1]),
     )
 
 

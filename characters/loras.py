@@ -4,12 +4,18 @@ from collections.abc import Callable
 from functools import partial
 
 from django.db import transaction
-from django.db.models import F, Q
+from django.db.models import Case, F, IntegerField, Q, Value, When
+from django.utils import timezone
 
 from characters import files
 from characters.models import Character, Lora
 
 EVERY = Q()
+CURRENT_FIRST = (
+    Case(When(pk=F("character__current_lora"), then=Value(0)), default=Value(1), output_field=IntegerField()),
+    F("version").desc(),
+)
+"""The order of a character's LoRAs whose first one acts: the one that was promoted, otherwise the newest."""
 DeleteCheck = Callable[[str], None]
 
 _delete_checks: list[DeleteCheck] = []
@@ -33,8 +39,22 @@ def issue_version(character_id: str) -> int:
     return character.values_list("lora_versions_issued", flat=True).get()
 
 
-def newest_lora(character_id: str, among: Q = EVERY) -> Lora | None:
-    return Lora.objects.filter(among, character_id=character_id).order_by("-version").first()
+def current_lora(character_id: str, among: Q = EVERY) -> Lora | None:
+    """Return the promoted one if it is `among` these, otherwise the newest of them."""
+    return Lora.objects.filter(among, character_id=character_id).order_by(*CURRENT_FIRST).first()
+
+
+@transaction.atomic
+def promote(character_id: str, lora_id: str | None) -> None:
+    """Have this version act where the character is named, until told otherwise; None: always the newest.
+
+    Raises Character.DoesNotExist, and Lora.DoesNotExist unless it is the character's own.
+    """
+    # Whoever deletes the LoRA locks its character first, so it is there until this is written.
+    Character.objects.select_for_update(no_key=True).get(pk=character_id)
+    if lora_id is not None:
+        Lora.objects.get(pk=lora_id, character_id=character_id)
+    Character.objects.filter(pk=character_id).update(current_lora=lora_id, updated_at=timezone.now())
 
 
 def hold(lora_id: str) -> Lora | None:

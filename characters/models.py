@@ -41,6 +41,18 @@ class Character(models.Model):
     updated_at = models.DateTimeField(default=timezone.now, editable=False)
     # Counts the versions given out, not those that exist: ComfyUI caches LoRAs by file name, so none may come twice.
     lora_versions_issued = models.PositiveIntegerField(default=0, editable=False)
+    # Null: the newest. Without a constraint, because a process of an earlier release, which does not know the column,
+    # must still be able to delete the LoRA; a name of one that is gone means null.
+    current_lora = models.ForeignKey(
+        "Lora",
+        null=True,
+        blank=True,
+        editable=False,
+        on_delete=models.SET_NULL,
+        related_name="+",
+        db_constraint=False,
+        db_index=False,
+    )
 
     class Meta:
         indexes = [models.Index(F("created_at").desc(), F("id").desc(), name="character_newest_first")]
@@ -67,6 +79,8 @@ class TrainingImage(models.Model):
         null=True, blank=True, max_length=CAPTION_MAX_LENGTH, validators=[wording.check_paragraphs]
     )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
+    # What the dataset report measured of the picture, kept because its file never changes; null: not measured yet.
+    traits = models.JSONField(null=True, blank=True, editable=False)
 
     class Meta:
         constraints = [

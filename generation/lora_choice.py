@@ -9,7 +9,7 @@ from rest_framework import exceptions
 
 from base_models import MODELS
 from characters.lora_facts import family_of, fits
-from characters.loras import hold, newest_lora
+from characters.loras import current_lora, hold
 from characters.models import Character, Lora
 from generation.params import VARIANTS, GenerationParams
 
@@ -78,7 +78,7 @@ def _hold_owners(given: list[str]) -> None:
 
 
 def _find(lora_id: str, variant: str | None) -> Lora:
-    """Return a character's newest LoRA, or the LoRA itself for `uploaded:<id>` or its own id."""
+    """Return a character's current LoRA, or the LoRA itself for `uploaded:<id>` or its own id."""
     given = lora_id.removeprefix(UPLOADED)
     lora = hold(given)
     if lora is not None:
@@ -87,15 +87,15 @@ def _find(lora_id: str, variant: str | None) -> Lora:
         raise exceptions.NotFound(f"LoRA {given} not found")
     if not Character.objects.filter(pk=given).exists():
         raise exceptions.NotFound(f"Character {given} not found")
-    return _newest_that_fits(given, variant)
+    return _current_that_fits(given, variant)
 
 
-def _newest_that_fits(character_id: str, variant: str | None) -> Lora:
-    """Return the newest LoRA for the model, or just the newest if there is none for it."""
-    newest = newest_lora(character_id)
-    if newest is None:
+def _current_that_fits(character_id: str, variant: str | None) -> Lora:
+    """Return the current LoRA; where another model's was promoted, the newest for this one, if there is any."""
+    current = current_lora(character_id)
+    if current is None:
         raise exceptions.ValidationError(f"Character {character_id} has no LoRA yet: train one first.")
-    return (newest_lora(character_id, fits(variant)) if variant else None) or newest
+    return (current_lora(character_id, fits(variant)) if variant else None) or current
 
 
 def _refuse_twice(chosen: list[ChosenLora]) -> None:

@@ -1,3 +1,7 @@
 """What the admin shows beyond the rows of single apps."""
 
-from isengard.cockpit import accounts  # noqa: F401
+from characters.admin import related
+from isengard.cockpit import accounts, trail  # noqa: F401
+from isengard.cockpit.character_work import JobsOfCharacters
+
+related.connect(JobsOfCharacters())

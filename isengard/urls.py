@@ -1,13 +1,13 @@
 """All addresses. What the API has is below /api; health, readiness and capabilities also at the root."""
 
 from django.conf import settings
-from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path
 from django.views.generic import RedirectView
 
 from isengard.api.client_logs import ClientLogsView
 from isengard.api.health import HealthView, InfoView, ReadyView
 from isengard.api.schema.views import DocsView, SchemaView
+from isengard.cockpit.addresses import admin_urls
 from isengard.pages import front_page
 
 service = [
@@ -32,6 +32,6 @@ urlpatterns = [
     *service,
     path("api/", include(api)),
     path("admin/", include("isengard.cockpit.dashboard")),
-    path("admin/", admin.site.urls),
+    path("admin/", admin_urls()),
 ]
 handler500 = "isengard.pages.failure"

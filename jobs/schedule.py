@@ -103,9 +103,16 @@ def start_after_of(job: Job) -> str | None:
 def read(request: Request, wanted: Wanted) -> Wanted:
     """Return `wanted` with the deadline that the request's header sets. Raises ValidationError for times that cannot be
     kept."""
-    given = request.headers.get(HEADER)
-    if given is not None:
-        wanted = wanted.model_copy(update={"deadline_seconds": _agreed(_seconds(given), wanted.deadline_seconds)})
+    return settled(wanted, cancel_after=request.headers.get(HEADER))
+
+
+def settled(wanted: Wanted, *, cancel_after: str | None) -> Wanted:
+    """Return `wanted` with the deadline that `cancel_after` sets, in the words of the header. Raises ValidationError
+    for times that cannot be kept."""
+    if cancel_after is not None:
+        wanted = wanted.model_copy(
+            update={"deadline_seconds": _agreed(_seconds(cancel_after), wanted.deadline_seconds)}
+        )
     _refuse_impossible(wanted)
     return wanted
 

@@ -50,6 +50,14 @@ def _navigation() -> list[dict[str, Any]]:
             ]
         },
         {
+            "title": "Pictures",
+            "separator": True,
+            "items": [
+                _item("Gallery", "gallery_thumbnail", "admin:gallery", needs="jobs.view_job"),
+                _item("Generate", "brush", "admin:generate", needs="jobs.add_job"),
+            ],
+        },
+        {
             "title": "Characters",
             "separator": True,
             "items": [
@@ -73,6 +81,7 @@ def _navigation() -> list[dict[str, Any]]:
             "separator": True,
             "collapsible": True,
             "items": [
+                _item("Audit trail", "history", "admin:admin_logentry_changelist", needs="admin.view_logentry"),
                 _item("Files of jobs", "attach_file", "admin:jobs_artifact_changelist", needs="jobs.view_artifact"),
                 _item("Log lines", "subject", "admin:jobs_joblogline_changelist", needs="jobs.view_joblogline"),
                 _item(

@@ -42,10 +42,10 @@ def test_an_unknown_character_gets_no_version() -> None:
 
 
 def test_the_newest_lora_has_the_highest_version(character_id: str) -> None:
-    assert loras.newest_lora(character_id) is None
+    assert loras.current_lora(character_id) is None
     for version in (2, 10, 9):
         a_lora(character_id=character_id, version=version, key=f"loras/{version}")
-    newest = loras.newest_lora(character_id)
+    newest = loras.current_lora(character_id)
     assert newest is not None
     assert newest.version == 10
 

@@ -1,0 +1,1 @@
+"""The gallery: all generated pictures, newest first, and each with what made it."""
