@@ -58,6 +58,7 @@ INSTALLED_APPS = [
     "corsheaders",
     # Before the admin, whose site and templates it takes the place of.
     "unfold",
+    "unfold.contrib.filters",
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",

@@ -38,6 +38,13 @@ def job_that_needs_checkpoints_of(job_id: str) -> str | None:
     return _first(at_work.filter(order__resume_from__job_id=job_id, order__resume_from__lora_id=None))
 
 
+def heirs_of_checkpoints() -> dict[str, str]:
+    """Return all jobs whose checkpoints are needed in that way, and for each a job that needs them."""
+    at_work = Job.objects.filter(Q(status__in=LIVE) | Q(holder__isnull=False))
+    begun_from = at_work.filter(order__resume_from__isnull=False, order__resume_from__lora_id=None)
+    return dict(begun_from.order_by("-created_at", "-id").values_list("order__resume_from__job_id", "pk"))
+
+
 def job_that_needs_lora(lora_id: str) -> str | None:
     """Return a job that has not ended and may still have to begin from this LoRA."""
     at_work = Job.objects.filter(Q(status__in=LIVE) | Q(holder__isnull=False))

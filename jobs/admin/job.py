@@ -1,42 +1,34 @@
-"""Jobs: what runs, what waits, how it ended; cancel and retry."""
+"""Jobs: the list of all of them, how they are narrowed and exported, and their priority."""
 
-from collections.abc import Callable, Iterable
+from operator import attrgetter
 from typing import Any
 
 from django.contrib import admin, messages
+from django.contrib.admin.utils import quote, unquote
 from django.db.models import OuterRef, QuerySet, Subquery
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponseRedirect
+from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from characters.models import Character
-from jobs import describing, readable
-from jobs.admin import showing
+from jobs import describing, ordering, readable
+from jobs.admin import job_filters, showing
+from jobs.admin.exporting import ExportingAdmin
+from jobs.admin.job_deletion import JobDeletionAdmin
 from jobs.admin.job_page import JobPageAdmin
-from jobs.admission import QueueFull
-from jobs.cancelling import NotCancellable, cancel_job
-from jobs.deleting import delete_job, is_deletable
-from jobs.models import Job
-from jobs.retrying import NotRetryable, retry_job
+from jobs.deleting import is_deletable
+from jobs.models import WAITING, Job
 
 MESSAGE_LENGTH = 90
 
 
-class EngineFilter(admin.SimpleListFilter):
-    title = "engine"
-    parameter_name = "engine"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [("held", "at work or stopping"), ("gone", "not involved")]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Job]) -> QuerySet[Job]:
-        if self.value() is None:
-            return queryset
-        return queryset.filter(holder__isnull=self.value() != "held")
+def _is_movable(job: Job) -> bool:
+    return job.status in WAITING and not job.token
 
 
 @admin.register(Job)
-class JobAdmin(JobPageAdmin):
+class JobAdmin(ExportingAdmin, JobDeletionAdmin, JobPageAdmin):
     list_display = (
         "id",
         "kind",
@@ -47,13 +39,28 @@ class JobAdmin(JobPageAdmin):
         "duration",
         "attempt_and_place",
     )
-    list_filter = ("kind", "status", "slot", EngineFilter)
+    list_filter = (
+        *(job_filters.KindFilter, job_filters.StatusFilter, job_filters.CauseFilter, job_filters.CharacterFilter),
+        ("created_at", job_filters.DaysFilter),
+        ("completed_at", job_filters.DaysFilter),
+        *(job_filters.SlotFilter, job_filters.EngineFilter),
+    )
+    list_filter_submit = True
     list_per_page = 50
     search_fields = ("id", "character_id", "character_name", "correlation_id", "error_message", "config__prompt")
     search_help_text = "Id, character, correlation id, error or prompt."
     date_hierarchy = "created_at"
     ordering = ("-created_at", "-id")
-    actions = ("cancel_selected", "retry_selected")
+    export_columns = {
+        **{name: attrgetter(name) for name in describing.BRIEF},
+        "character_name": lambda job: job.character_name or job.order.get("character_name"),
+        "failure_cause": attrgetter("failure_cause"),
+        "crashes": attrgetter("crashes"),
+        "gpu": lambda job: str(job.gpu) if job.gpu else None,
+        "retry_of": lambda job: job.order.get("retry_of"),
+        "correlation_id": attrgetter("correlation_id"),
+        "config": attrgetter("config"),
+    }
 
     class Media:
         css = showing.STYLES
@@ -69,70 +76,33 @@ class JobAdmin(JobPageAdmin):
         return False
 
     def has_change_permission(self, request: HttpRequest, obj: Job | None = None) -> bool:
-        """What has ended has no priority any more, so there is nothing to save."""
-        return super().has_change_permission(request, obj) and (obj is None or not obj.is_terminal)
+        """Only what waits has a place in the queue, so there is nothing to save of the rest."""
+        return super().has_change_permission(request, obj) and (obj is None or _is_movable(obj))
 
     def has_delete_permission(self, request: HttpRequest, obj: Job | None = None) -> bool:
         return super().has_delete_permission(request, obj) and (obj is None or is_deletable(obj))
 
+    # --- its priority ---
+
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> Any:
+        try:
+            return super().changeform_view(request, object_id, form_url, extra_context)
+        except ordering.NotMovable as exc:
+            self.message_user(request, str(exc), messages.WARNING)
+            return HttpResponseRedirect(reverse("admin:jobs_job_change", args=[quote(unquote(object_id or ""))]))
+
     def save_model(self, request: HttpRequest, obj: Job, form: Any, change: Any) -> None:
-        # Only this column: the rest of the row belongs to the worker, which may have written it since it was read.
-        Job.objects.filter(pk=obj.pk).update(priority=obj.priority)
+        """Raises NotMovable: it may have been claimed since it was read."""
+        ordering.prioritise([obj.pk], obj.priority)
 
-    def get_deleted_objects(
-        self, objs: Any, request: HttpRequest
-    ) -> tuple[list[Any], dict[Any, Any], set[Any], list[Any]]:
-        """Sum up what goes with the jobs. Those that have not ended are protected."""
-        jobs = list(objs)
-        kept = [f"{job.pk}, which is {job.status}" for job in jobs if not is_deletable(job)]
-        lacking = set() if super().has_delete_permission(request) else {"job"}
-        listed = [f"Job {job.pk} with its log and published files" for job in jobs]
-        return listed, {"jobs": len(jobs)}, lacking, kept
-
-    def delete_model(self, request: HttpRequest, obj: Job) -> None:
-        delete_job(obj.pk)
-
-    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Job]) -> None:
-        for job_id in list(queryset.values_list("pk", flat=True)):
-            delete_job(job_id)
-
-    # --- actions ---
-
-    @admin.action(description="Cancel selected jobs", permissions=["change"])
-    def cancel_selected(self, request: HttpRequest, queryset: QuerySet[Job]) -> None:
-        done = self._each(request, queryset, self._cancel)
-        self._report(request, done, "cancelled; engines at work stop within seconds")
-
-    @admin.action(description="Retry selected jobs (as new jobs)", permissions=["change"])
-    def retry_selected(self, request: HttpRequest, queryset: QuerySet[Job]) -> None:
-        done = self._each(request, queryset, self._retry)
-        self._report(request, done, "retried")
-
-    def _cancel(self, request: HttpRequest, job: Job) -> None:
-        cancel_job(job)
-        self.log_change(request, job, "Cancelled.")
-
-    def _retry(self, request: HttpRequest, job: Job) -> None:
-        again = retry_job(job)
-        self.log_change(request, job, f"Retried as {again.pk}.")
-        self.message_user(request, format_html("{} goes on as {}.", job.pk, showing.link(again)), messages.SUCCESS)
-
-    def _each(self, request: HttpRequest, jobs: Iterable[Job], act: Callable[[HttpRequest, Job], None]) -> int:
-        """Act on each job, and say which refused and why; return how many did not."""
-        done = 0
-        for job in jobs:
-            try:
-                act(request, job)
-            except (NotCancellable, NotRetryable, QueueFull) as exc:
-                self.message_user(request, f"{job.pk}: {exc}", messages.WARNING)
-            else:
-                done += 1
-        return done
-
-    def _report(self, request: HttpRequest, count: int, done: str) -> None:
-        if count:
-            noun = "job" if count == 1 else "jobs"
-            self.message_user(request, f"{count} {noun} {done}.", messages.SUCCESS)
+    def construct_change_message(self, request: HttpRequest, form: Any, formsets: Any, add: Any = False) -> Any:  # noqa: FBT002
+        return f"Given priority {form.cleaned_data['priority']}."
 
     # --- what is shown ---
 

@@ -7,11 +7,11 @@ from django.contrib.admin.views.main import ChangeList
 from django.http import HttpRequest
 from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
-from unfold.admin import ModelAdmin
 
 from jobs import queue, readable
 from jobs.admin import showing
-from jobs.models import Job, QueueState
+from jobs.admin.acting import ActingAdmin, Button, NothingToDo
+from jobs.models import Job, QueueState, Slot
 from jobs.overview import QueueOverview, queue_overviews
 
 
@@ -42,24 +42,28 @@ class QueueList(ChangeList):
 
 OVERVIEW = ("state", "waiting", "oldest_age", "claimed", "running", "stopping", "slots", "holders")
 PAUSING = "While a queue is paused, jobs are accepted and wait; those that run go on to their end."
+PAUSE = Button("pause", "Pause", "Start no more jobs of this kind; those that run go on.")
+RESUME = Button("resume", "Resume", "Start jobs of this kind again.")
 
 
 @admin.register(QueueState)
-class QueueStateAdmin(ModelAdmin):
+class QueueStateAdmin(showing.ReadOnly, ActingAdmin):
     list_display = ("kind", *OVERVIEW[:-1])
     ordering = ("kind",)
-    fieldsets = ((None, {"fields": ("kind", "is_paused", *OVERVIEW), "description": PAUSING}),)
+    fieldsets = ((None, {"fields": ("kind", *OVERVIEW), "description": PAUSING}),)
     readonly_fields = ("kind", *OVERVIEW)
     actions = None
 
-    class Media:
-        css = showing.STYLES
+    def buttons(self, row: Any) -> list[Button]:
+        return [RESUME if row.overview.is_paused else PAUSE]
 
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: QueueState | None = None) -> bool:
-        return False
+    def press(self, verb: str, row: Any) -> str:
+        is_paused = {"pause": True, "resume": False}[verb]
+        if queue.is_paused(row.kind) == is_paused:
+            raise NothingToDo(f"{row.kind} is {'paused' if is_paused else 'open'} already.")
+        queue.set_paused(row.kind, is_paused=is_paused)
+        row.is_paused = is_paused
+        return "Paused: no more jobs start; those that run go on." if is_paused else "Open again: what waits starts."
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return QueueList
@@ -68,10 +72,6 @@ class QueueStateAdmin(ModelAdmin):
         stored = super().get_object(request, object_id, from_field)
         rows = _with_overviews([stored] if stored else [])
         return next((row for row in rows if row.kind == object_id), None)
-
-    def save_model(self, request: HttpRequest, obj: QueueState, form: Any, change: Any) -> None:
-        # Rings when it resumes, which saving the row would not.
-        queue.set_paused(obj.kind, is_paused=obj.is_paused)
 
     @admin.display(description="State")
     def state(self, row: Any) -> SafeString:
@@ -85,7 +85,7 @@ class QueueStateAdmin(ModelAdmin):
     def oldest_age(self, row: Any) -> SafeString | str:
         return showing.age(row.overview.oldest_waiting_at)
 
-    @admin.display(description="In the engine's queue")
+    @admin.display(description="In engine")
     def claimed(self, row: Any) -> int:
         return int(row.overview.claimed)
 
@@ -98,9 +98,11 @@ class QueueStateAdmin(ModelAdmin):
         return int(row.overview.stopping)
 
     @admin.display(description="Slots")
-    def slots(self, row: Any) -> str:
-        served, silent = row.overview.served_slots, row.overview.silent_slots
-        return f"{len(served)} served" + (f", {len(silent)} silent: {', '.join(silent)}" if silent else "")
+    def slots(self, row: Any) -> SafeString:
+        found = row.overview
+        told = {"served": found.served_slots, "silent": found.silent_slots, "drained": found.drained_slots}
+        words = ", ".join(f"{len(names)} {word}" for word, names in told.items() if names or word == "served")
+        return showing.list_link(Slot, words, kind=row.kind)
 
     @admin.display(description="Holds GPUs")
     def holders(self, row: Any) -> SafeString | str:

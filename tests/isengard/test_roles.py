@@ -79,6 +79,23 @@ def test_an_emptied_database_has_the_groups_again() -> None:
     assert member_of("viewer").has_perm("jobs.view_job")
 
 
+@pytest.mark.parametrize(("group", "answer"), [("viewer", 403), ("operator", 302)])
+def test_operators_press_the_buttons_of_queues_slots_and_jobs_and_viewers_do_not(
+    client: Client, group: str, answer: int
+) -> None:
+    client.force_login(member_of(group))
+    rows.new_slot("here")
+    rows.new_job("gen-1", status=Status.FAILED)
+    for page, key, sent in (
+        ("queuestate_act", "training", {"verb": "pause"}),
+        ("slot_act", "here", {"verb": "drain"}),
+        ("job_delete", "gen-1", {"post": "yes"}),
+    ):
+        assert client.post(reverse(f"admin:jobs_{page}", args=[key]), sent).status_code == answer
+    for page, status in (("admin_logentry", 200), ("auth_user", 403), ("auth_group", 403)):
+        assert client.get(reverse(f"admin:{page}_changelist")).status_code == status
+
+
 @pytest.mark.parametrize(("group", "status"), [("viewer", Status.QUEUED), ("operator", Status.CANCELLED)])
 def test_only_operators_cancel(client: Client, settings: Any, group: str, status: Status) -> None:
     client.force_login(member_of(group))

@@ -6,13 +6,14 @@ from typing import Any
 
 import pytest
 from django.contrib import admin
+from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Group, User
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from jobs import log
+from jobs import log, trail
 from jobs.models import Job, Status
 from tests.jobs import admin_rows as rows
 
@@ -36,6 +37,8 @@ def list_page(client: Client, **query: str) -> str:
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
 def test_every_list_and_every_page_opens_for_an_admin(admin_client: Client, model: Any) -> None:
     made = rows.one_of_everything() | {User: User.objects.get(username="admin"), Group: Group.objects.create(name="g")}
+    trail.note_change([made[Job]], "Touched.")
+    made[LogEntry] = LogEntry.objects.get()
     row = made[model]
     listed = admin_client.get(reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist"))
     assert listed.status_code == 200

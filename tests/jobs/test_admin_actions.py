@@ -11,6 +11,7 @@ from django.urls import reverse
 
 from jobs import log
 from jobs.models import Artifact, Job, Status
+from jobs.ordering import NotMovable
 from tests.jobs import admin_rows as rows
 
 pytestmark = pytest.mark.django_db
@@ -39,15 +40,26 @@ def test_a_new_priority_is_saved_and_nothing_else_is(admin_client: Client) -> No
     assert admin_client.post(page, sent | inline).status_code == 302
     job.refresh_from_db()
     assert (job.priority, job.status, job.message, job.progress) == (5, Status.QUEUED, "as it was", 0)
+    assert LogEntry.objects.get().change_message == "Given priority 5."
 
 
-def test_saving_a_priority_does_not_undo_what_the_worker_wrote_meanwhile(admin_client: Client, rf: Any) -> None:
+def test_a_priority_is_not_given_to_what_ended_meanwhile(admin_client: Client, rf: Any) -> None:
     job = rows.new_job("gen-1")
     Job.objects.filter(pk="gen-1").update(status=Status.CANCELLED, completed_at="2026-01-01T00:00:00Z")
     job.priority = 3
-    admin.site._registry[Job].save_model(rf.post("/"), job, None, change=True)
+    with pytest.raises(NotMovable, match="gen-1 is cancelled"):
+        admin.site._registry[Job].save_model(rf.post("/"), job, None, change=True)
     job.refresh_from_db()
-    assert (job.priority, job.status) == (3, Status.CANCELLED)
+    assert (job.priority, job.status) == (0, Status.CANCELLED)
+
+
+def test_a_priority_out_of_bounds_is_refused_in_words_and_leaves_no_entry(admin_client: Client) -> None:
+    rows.new_job("gen-1")
+    page = reverse("admin:jobs_job_change", args=["gen-1"])
+    answer = admin_client.post(page, {"priority": "2000000"}, follow=True)
+    said = [str(message) for message in answer.context["messages"]]
+    assert said == ["A priority lies between -1000000 and 1000000; 2000000 does not."]
+    assert not LogEntry.objects.exists()
 
 
 def test_jobs_cannot_be_added_and_ended_ones_not_changed(admin_client: Client) -> None:

@@ -5,14 +5,24 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.contrib.admin.models import LogEntry
 from django.contrib.admin.utils import quote
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from django.utils import timezone
 
-from jobs.models import QueueState, Slot
+from jobs.models import Instruction, QueueState, Slot
 from tests.jobs import admin_rows as rows
 
 pytestmark = pytest.mark.django_db
+
+
+def press(client: Client, model: str, key: str, verb: str) -> Any:
+    response = client.post(reverse(f"admin:jobs_{model}_act", args=[quote(key)]), {"verb": verb})
+    assert response.status_code == 302
+    return response
 
 
 @pytest.fixture(autouse=True)
@@ -27,13 +37,43 @@ def test_every_kind_has_a_queue_in_the_list_and_looking_writes_nothing(admin_cli
     assert not QueueState.objects.exists()
 
 
-def test_a_queue_is_paused_and_resumed_on_its_page(admin_client: Client) -> None:
+@pytest.mark.parametrize("place", ["page", ""])
+def test_a_queue_is_paused_and_resumed_by_the_buttons_of_its_page_and_of_the_list(
+    admin_client: Client, place: str
+) -> None:
     page = reverse("admin:jobs_queuestate_change", args=["training"])
-    assert admin_client.post(page, {"is_paused": "on"}).status_code == 302
+    back = page if place else reverse("admin:jobs_queuestate_changelist")
+    assert "Pause" in admin_client.get(page).content.decode()
+    assert press(admin_client, "queuestate", "training", f"pause {place}").url == back
     assert QueueState.objects.get(pk="training").is_paused
     assert "badge-paused" in admin_client.get(page).content.decode()
-    assert admin_client.post(page, {}).status_code == 302
+    assert 'value="resume' in admin_client.get(back).content.decode()
+    assert press(admin_client, "queuestate", "training", f"resume {place}").url == back
     assert not QueueState.objects.get(pk="training").is_paused
+    assert LogEntry.objects.filter(object_id="training").count() == 2
+
+
+def test_a_second_click_on_pause_does_nothing_and_says_so(admin_client: Client) -> None:
+    for _ in range(2):
+        press(admin_client, "queuestate", "training", "pause")
+    said = [str(message) for message in admin_client.get(reverse("admin:index")).context["messages"]]
+    assert said[-1] == "training is paused already."
+    assert LogEntry.objects.count() == 1
+
+
+@pytest.mark.parametrize("model", ["queuestate", "slot"])
+def test_buttons_do_nothing_for_viewers_on_a_look_or_with_other_words(
+    client: Client, admin_client: Client, model: str
+) -> None:
+    rows.new_slot("training")
+    address = reverse(f"admin:jobs_{model}_act", args=["training"])
+    assert admin_client.get(address).status_code == 405
+    assert admin_client.post(address, {"verb": "explode"}).status_code == 404
+    assert admin_client.post(reverse(f"admin:jobs_{model}_act", args=["nobody"]), {"verb": "pause"}).status_code == 404
+    client.force_login(rows.viewer())
+    assert client.post(address, {"verb": "pause"}).status_code == 403
+    assert 'class="act"' not in client.get(reverse(f"admin:jobs_{model}_changelist")).content.decode()
+    assert 'class="act"' not in client.get(reverse(f"admin:jobs_{model}_change", args=["training"])).content.decode()
 
 
 def test_resuming_a_queue_rings_for_what_waits(admin_client: Client) -> None:
@@ -41,7 +81,7 @@ def test_resuming_a_queue_rings_for_what_waits(admin_client: Client) -> None:
     rows.new_slot("training@here#gpu0", kind="training", capacity=1)
     rows.new_job("train-1", kind="training")
     before = rows.count_rings("training")
-    admin_client.post(reverse("admin:jobs_queuestate_change", args=["training"]), {})
+    press(admin_client, "queuestate", "training", "resume")
     assert rows.count_rings("training") == before + 1
 
 
@@ -51,6 +91,50 @@ def test_a_viewer_sees_a_queue_but_cannot_pause_it(client: Client) -> None:
     assert client.get(page).status_code == 200
     assert client.post(page, {"is_paused": "on"}).status_code == 403
     assert not QueueState.objects.exists()
+
+
+def test_a_slot_is_drained_and_takes_work_again(admin_client: Client) -> None:
+    slot = rows.new_slot("training@here#gpu0")
+    job = rows.running_job("gen-1", slot)
+    press(admin_client, "slot", slot.pk, "drain page")
+    assert Slot.objects.get().drained_since is not None
+    assert Instruction.objects.get(job=job).verb == "drain"
+    page = rows.page_of(admin_client, slot)
+    assert "badge-drained" in page
+    assert "Save and leave now" in page
+    press(admin_client, "slot", slot.pk, "resume")
+    press(admin_client, "slot", slot.pk, "resume")
+    assert Slot.objects.get().drained_since is None
+    assert LogEntry.objects.count() == 2
+
+
+def test_what_runs_in_a_drained_slot_may_come_to_its_end_and_be_asked_to_leave_after_all(admin_client: Client) -> None:
+    slot = rows.new_slot("training@here#gpu0")
+    rows.running_job("gen-1", slot)
+    press(admin_client, "slot", slot.pk, "finish")
+    assert not Instruction.objects.exists()
+    press(admin_client, "slot", slot.pk, "drain")
+    assert Instruction.objects.get().verb == "drain"
+
+
+def test_several_slots_are_drained_from_their_list(admin_client: Client) -> None:
+    names = [rows.new_slot(f"generation@{number}").pk for number in range(2)]
+    chosen = {"action": "drain_selected", "_selected_action": names}
+    said = admin_client.post(reverse("admin:jobs_slot_changelist"), chosen, follow=True).context["messages"]
+    assert Slot.objects.filter(drained_since=None).count() == 0
+    assert [str(message).split(":")[0] for message in said] == ["generation@0", "generation@1"]
+
+
+def test_the_list_of_slots_takes_as_many_queries_for_one_as_for_many(admin_client: Client) -> None:
+    def queries_with(first: int, last: int) -> int:
+        for number in range(first, last):
+            rows.running_job(f"gen-{number}", rows.new_slot(f"generation@{number}", drained_since=timezone.now()))
+        with CaptureQueriesContext(connection) as captured:
+            admin_client.get(reverse("admin:jobs_slot_changelist"))
+        return len(captured)
+
+    queries_with(0, 1)
+    assert queries_with(1, 2) == queries_with(2, 12)
 
 
 def test_the_page_of_a_queue_that_nobody_knows_does_not_exist(admin_client: Client) -> None:

@@ -10,6 +10,7 @@ from django.utils.http import urlencode
 
 from isengard.cockpit.overview.rows import kind_title, page_of
 from jobs import describing, kinds, readable
+from jobs.admin.job_filters import NO_CAUSE
 from jobs.models import Job, Status
 
 LOOKED_BACK = timedelta(hours=24)
@@ -51,7 +52,7 @@ def _broken(group: dict[str, Any], newest: Job, now: datetime) -> Broken:
     since = (now - LOOKED_BACK).replace(second=0, microsecond=0)
     filters = {
         "status__exact": Status.FAILED,
-        "failure_cause": group["failure_cause"],
+        "cause": group["failure_cause"] or NO_CAUSE,
         "completed_at__gte": f"{since:%Y-%m-%d %H:%M}Z",
     }
     return Broken(

@@ -40,7 +40,7 @@ class Rows:
 
 
 def read_rows() -> Rows:
-    # What runs is held, and so is what has ended but not yet stopped. SQLite has the kind looked up first if asked by it.
+    # What runs is held, and so is what has ended but not yet stopped. Asked for kinds, SQLite would read all of them.
     found = Job.objects.held().select_related("gpu").order_by("created_at", "id")
     held, waiting = [job for job in found if job.kind in kinds.names()], _first_waiting()
     character_ids = {job.character_id for job in (*held, *waiting) if job.character_id}

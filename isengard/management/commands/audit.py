@@ -5,6 +5,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError
 
 from isengard.audit import Finding, examine
+from jobs import trail
 
 
 class Command(BaseCommand):
@@ -39,6 +40,7 @@ class Command(BaseCommand):
             return False
         try:
             finding.repair()
+            trail.note(str(finding.subject), f"Repaired: {finding.code}.")
         except FileNotFoundError:
             return True
         except (OSError, DatabaseError) as exc:

@@ -9,6 +9,8 @@ from django.core.management.base import BaseCommand
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 
+from jobs import trail
+
 ADMIN_NAME = "admin"
 STORAGE_FOLDERS = ("uploads", "inputs", "loras", "outputs", "samples", "checkpoints")
 GENERATED_PASSWORD_BYTES = 12
@@ -21,7 +23,8 @@ class Command(BaseCommand):
     def handle(self, *_arguments: Any, **_options: Any) -> None:
         _make_directories()
         _migrate()
-        if not get_user_model().objects.exists():
+        # The one that stands for the command line cannot log in, and may be there before anybody else.
+        if not get_user_model().objects.exclude(username=trail.USER_NAME).exists():
             self.stdout.write(_create_admin())
 
 

@@ -9,9 +9,9 @@ import orjson
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
-from jobs import kinds, readable, retention
+from jobs import kinds, readable, retention, trail
 from jobs.leftovers import Leftover, find_leftovers
-from jobs.models import TERMINAL
+from jobs.models import TERMINAL, Job
 
 # A publish writes the file some moments before its row; younger files than this could be in between.
 MIN_AGE_MINUTES = 5
@@ -64,6 +64,9 @@ class Command(BaseCommand):
         leftovers = Tally()
         for leftover in find_leftovers(before=before):
             self._remove(leftover, options, leftovers)
+        if leftovers.count and not options["dry_run"]:
+            what = f"{leftovers.count} leftovers ({readable.size(leftovers.size_bytes)})"
+            trail.note(what, "Cleaned up: files that no row named.")
         self._sum_up(options, jobs, leftovers)
 
     def _expire(self, rule: retention.Rule, options: dict[str, Any], tally: Tally) -> None:
@@ -72,6 +75,8 @@ class Command(BaseCommand):
             if not options["dry_run"] and not retention.expire(job_id):
                 tally.kept += 1
                 continue
+            if not options["dry_run"]:
+                trail.note_deletion(Job, job_id, f"Cleaned up, with files of {readable.size(size_bytes)}.")
             self._count(tally, options, name=job_id, size_bytes=size_bytes, why=f"an ended {rule.kind}")
 
     def _remove(self, leftover: Leftover, options: dict[str, Any], tally: Tally) -> None:

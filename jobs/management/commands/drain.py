@@ -6,9 +6,9 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from jobs import draining, kinds
+from jobs import draining, kinds, trail
 from jobs.management.slot_choice import add_slot_choice, chosen_slots
-from jobs.models import Job, Status
+from jobs.models import Job, Slot, Status
 from jobs.patience import patiently
 
 POLL_SECONDS = 0.5
@@ -38,6 +38,8 @@ class Command(BaseCommand):
     def handle(self, *_arguments: Any, **options: Any) -> None:
         names = chosen_slots(options)
         draining.drain(names, lets_finish=options["finish"])
+        leave = "comes to its end" if options["finish"] else "is saved and goes back to the queue"
+        trail.note_change(Slot.objects.filter(pk__in=names), f"Drained: what runs here {leave}.")
         self.stdout.write(f"Drained: {', '.join(names)}.")
         try:
             remaining = self._wait_until_empty(names, options["wait"])

@@ -7,10 +7,12 @@ from typing import Any
 import orjson
 from django.core.management.base import BaseCommand, CommandError
 
-from jobs import describing, kinds, readable
+from jobs import describing, kinds, readable, trail
+from jobs.admission import QueueFull
 from jobs.cancelling import NotCancellable, cancel_job
 from jobs.log_reading import Entry, LogFollower, as_line
 from jobs.models import Job, Status
+from jobs.retrying import NotRetryable, retry_job
 
 POLL_SECONDS = 1.0
 MESSAGE_LENGTH = 60
@@ -18,7 +20,7 @@ HEADINGS = ("ID", "KIND", "STATUS", "PROGRESS", "STEP", "AGE", "DURATION", "ATTE
 
 
 class Command(BaseCommand):
-    help = "Look at jobs, read their logs, cancel them."
+    help = "Look at jobs, read their logs, cancel or retry them."
     requires_system_checks = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -27,12 +29,17 @@ class Command(BaseCommand):
         _add_one(actions.add_parser("show", help="everything about one job"))
         _add_tail(actions.add_parser("tail", help="the end of a job's log"))
         cancel = actions.add_parser("cancel", help="cancel jobs that have not ended")
-        cancel.add_argument("ids", nargs="+", metavar="ID")
-        _add_json(cancel)
+        retry = actions.add_parser("retry", help="run failed or cancelled jobs again, as new jobs")
+        retry.add_argument(
+            "--from-beginning", action="store_true", help="also where there is a checkpoint to go on from"
+        )
+        for several in (cancel, retry):
+            several.add_argument("ids", nargs="+", metavar="ID")
+            _add_json(several)
 
     def handle(self, *_arguments: Any, **options: Any) -> None:
-        actions = {"list": self._list, "show": self._show, "tail": self._tail, "cancel": self._cancel}
-        actions[options["action"]](options)
+        actions = {"list": self._list, "show": self._show, "tail": self._tail}
+        actions.get(options["action"], self._act)(options)
 
     def _list(self, options: dict[str, Any]) -> None:
         wanted = {f"{name}__in": options[name] for name in ("kind", "status") if options[name]}
@@ -70,24 +77,33 @@ class Command(BaseCommand):
             time.sleep(POLL_SECONDS)
             self._write_entries(follower.read(), options)
 
-    def _cancel(self, options: dict[str, Any]) -> None:
-        jobs = [_find(job_id) for job_id in dict.fromkeys(options["ids"])]
+    def _act(self, options: dict[str, Any]) -> None:
+        """Do it to each; those that refuse are named at the end, and the others are done."""
+        act = {"cancel": self._cancel, "retry": self._retry}[options["action"]]
         refused = []
-        for job in jobs:
+        for job in [_find(job_id) for job_id in dict.fromkeys(options["ids"])]:
             try:
-                cancel_job(job)
-            except NotCancellable as exc:
+                act(job, options)
+            except (NotCancellable, NotRetryable, QueueFull) as exc:
                 refused.append(f"{job.pk}: {exc}")
-            else:
-                self._say_cancelled(job, options)
         if refused:
             raise CommandError("; ".join(refused))
 
-    def _say_cancelled(self, job: Job, options: dict[str, Any]) -> None:
+    def _cancel(self, job: Job, options: dict[str, Any]) -> None:
+        cancel_job(job)
+        trail.note_change([job], "Cancelled.")
         if options["json"]:
             self._write_json({"id": job.pk, "status": job.status})
         else:
             self.stdout.write(f"{job.pk} is cancelled; if its engine is at work, it stops within seconds.")
+
+    def _retry(self, job: Job, options: dict[str, Any]) -> None:
+        again = retry_job(job, from_checkpoint=False if options["from_beginning"] else None)
+        trail.note_change([job], f"Retried as {again.pk}.")
+        if options["json"]:
+            self._write_json({"id": again.pk, "status": again.status, "retry_of": job.pk})
+        else:
+            self.stdout.write(f"{job.pk} goes on as {again.pk}.")
 
     def _write_entries(self, entries: list[Entry], options: dict[str, Any]) -> None:
         for entry in entries:

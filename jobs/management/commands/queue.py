@@ -5,8 +5,8 @@ from typing import Any
 import orjson
 from django.core.management.base import BaseCommand, CommandError
 
-from jobs import kinds, ordering, queue, readable
-from jobs.models import Job
+from jobs import kinds, ordering, queue, readable, trail
+from jobs.models import Job, QueueState
 from jobs.overview import QueueOverview, queue_overviews
 
 ORDERINGS = {
@@ -14,6 +14,7 @@ ORDERINGS = {
     "front": "let waiting jobs start before all others of their kind, in this order",
     "back": "let waiting jobs start after all others of their kind, in this order",
 }
+DONE = {"prioritise": "Given a priority", "front": "Moved to the front", "back": "Moved to the back"}
 HEADINGS = ("KIND", "STATE", "WAITING", "OLDEST", "IN ENGINE", "RUNNING", "STOPPING", "SLOTS")
 
 
@@ -49,6 +50,7 @@ class Command(BaseCommand):
             raise CommandError(str(exc)) from exc
         places = queue.positions(moved)
         for job in moved:
+            trail.note_change([job], f"{DONE[options['action']]}: priority {job.priority}.")
             place = f"number {places[job.pk]} of the waiting {job.kind} jobs" if job.pk in places else "not due yet"
             self.stdout.write(f"{job.pk} has priority {job.priority}: {place}.")
 
@@ -64,6 +66,7 @@ class Command(BaseCommand):
 
     def _set_paused(self, kind: str, *, is_paused: bool) -> None:
         queue.set_paused(kind, is_paused=is_paused)
+        trail.note_change(QueueState.objects.filter(pk=kind), "Paused." if is_paused else "Resumed.")
         waiting = Job.objects.waiting(kind).count()
         done = "paused: no more jobs start; those that run go on" if is_paused else "open again"
         self.stdout.write(f"The queue of {kind} is {done}. {waiting} waiting.")

@@ -3,8 +3,9 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from jobs import draining
+from jobs import draining, trail
 from jobs.management.slot_choice import add_slot_choice, chosen_slots
+from jobs.models import Slot
 
 
 class Command(BaseCommand):
@@ -17,4 +18,5 @@ class Command(BaseCommand):
     def handle(self, *_arguments: Any, **options: Any) -> None:
         names = chosen_slots(options)
         draining.resume(names)
+        trail.note_change(Slot.objects.filter(pk__in=names), "Takes work again.")
         self.stdout.write(f"Taking work again: {', '.join(names)}.")
