@@ -100,7 +100,8 @@ class LoraChoice(BaseModel):
     lora_id: Text = Field(
         min_length=1,
         max_length=200,
-        description="A character's id (its newest LoRA), uploaded:<lora id>, or a LoRA's id.",
+        description="A character's id (its current LoRA: the newest, unless another was promoted), uploaded:<lora id>, "
+        "or a LoRA's id.",
     )
     strength: float = Field(default=1.0, ge=0, le=2, description="How strongly the LoRA acts; 0 is the same as none.")
 
@@ -163,7 +164,8 @@ class GenerationParams(BaseModel):
     lora_id: Text | None = Field(
         default=None,
         max_length=200,
-        description="A character's id (its newest LoRA), uploaded:<lora id>, or a LoRA's id.",
+        description="A character's id (its current LoRA: the newest, unless another was promoted), uploaded:<lora id>, "
+        "or a LoRA's id.",
         json_schema_extra={"wired": True},
     )
     lora_strength: float = Field(
