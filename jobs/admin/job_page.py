@@ -13,6 +13,7 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllow
 from django.urls import URLPattern, path, reverse
 from unfold.admin import ModelAdmin
 
+from characters.admin.showing import address_of
 from characters.models import Lora
 from jobs import describing, gpus, in_words, kinds, queue, readable, waiting
 from jobs.admin import job_files, showing
@@ -209,6 +210,7 @@ def _pictures_and_files(job: Job, files: Sequence[Artifact]) -> dict[str, Any]:
         "sample_rounds": rounds,
         "sample_headings": job_files.headings(rounds, prompts),
         "outputs": job_files.outputs(files),
+        "gallery": address_of("gallery", job=job.pk),
         "checkpoints": job_files.checkpoints(job, files),
         "begins_at": ResumePoint.of(job),
     }

@@ -62,6 +62,7 @@ def test_outputs_are_shown_small_and_lead_to_the_whole_picture(admin_client: Cli
     assert 'href="/api/outputs/gen-1-0.png"' in page
     assert 'src="/api/outputs/gen-1-0.png?size=512"' in page
     assert 'src="/api/outputs/gen-1-0.png"' not in page
+    assert 'href="/admin/gallery/?job=gen-1"' in page
     assert "seed 7" in page
     assert "Worker process 4711 on elsewhere" in page
 
