@@ -8,7 +8,7 @@ TEST_WORKERS ?= 3
 RUN_STAMP := $(VENV)/.installed
 DEV_STAMP := $(VENV)/.installed-dev
 
-.PHONY: run test chaos conformance lint openapi constraints format clean venv venv-dev
+.PHONY: run test chaos conformance screenshots lint openapi constraints format clean venv venv-dev
 .DEFAULT_GOAL := run
 
 # `exec`, so that a signal to the process make started is a signal to the supervisor.
@@ -31,6 +31,10 @@ chaos: $(DEV_STAMP)
 #   make conformance ISENGARD_TEST_AI_TOOLKIT_DIR=/opt/ai-toolkit ISENGARD_TEST_AI_TOOLKIT_PYTHON=/opt/ai-toolkit/venv/bin/python
 conformance: $(DEV_STAMP)
 	$(VENV)/bin/python -m pytest -v --durations=20 tests/conformance $(ARGS)
+
+# The pictures in docs/images, taken of a demo in a browser. Some of them: `make screenshots ONLY="overview job-running"`.
+screenshots: $(DEV_STAMP)
+	$(VENV)/bin/python -m tests.browser.screenshots docs/images $(ONLY)
 
 lint: $(DEV_STAMP)
 	$(VENV)/bin/ruff check .

@@ -9,12 +9,13 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, Page, Playwright, sync_playwright
 
 from tests.browser.visit import Visit
 from tests.conftest import wait_until
 from tests.stack import Stack
 
+PASSWORD = "speak friend and enter"
 CHROMIUM_COMMANDS = ("chromium", "chromium-browser", "google-chrome")
 ARGUMENTS = (
     # Containers run as root, where Chromium's sandbox refuses to work.
@@ -48,23 +49,37 @@ def page_port() -> Iterator[int]:
 
 @pytest.fixture(scope="package")
 def stack(page_port: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """An Isengard of the browser's own, because it must know the page's origin."""
-    origins = {"CORS_ALLOWED_ORIGINS": f"http://localhost:{page_port}"}
-    running = Stack(tmp_path_factory.mktemp("browser") / "data", **origins)
+    """An Isengard of the browser's own, because it must know the page's origin, and the operator's password."""
+    known = {"CORS_ALLOWED_ORIGINS": f"http://localhost:{page_port}", "ISENGARD_ADMIN_PASSWORD": PASSWORD}
+    running = Stack(tmp_path_factory.mktemp("browser") / "data", **known)
     try:
         yield running.start()
     finally:
         running.stop()
 
 
+def find_chromium() -> str | None:
+    return next((path for path in map(shutil.which, CHROMIUM_COMMANDS) if path), None)
+
+
+def launch(playwright: Playwright) -> Browser:
+    return playwright.chromium.launch(executable_path=find_chromium(), args=ARGUMENTS)
+
+
+def log_in(page: Page, url: str) -> None:
+    page.goto(f"{url}/admin/")
+    page.get_by_label("Username").fill("admin")
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Log in").click()
+
+
 # Not for the whole session: while Playwright runs, its event loop makes Django refuse to touch the database.
 @pytest.fixture(scope="package")
 def chromium() -> Iterator[Browser]:
-    commands = [path for path in map(shutil.which, CHROMIUM_COMMANDS) if path]
-    if not commands:
+    if not find_chromium():
         pytest.skip("Chromium is not installed: a browser as the client is not tested")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=commands[0], args=ARGUMENTS)
+        browser = launch(playwright)
         yield browser
         browser.close()
 

@@ -73,6 +73,8 @@ def train_and_generate(page: Page) -> None:
 
 def test_the_whole_story_is_walked_in_one_page_and_survives_a_reload(page: Page) -> None:
     see(page, "#health-service", "ready")
+    see(page, "#health-training", "base models")
+    see(page, "#health-images", "models ready")
     create(page, "<b>Ann</b>")
     page.get_by_role("button", name="Draw some").click()
     expect(page.locator("#photos li")).to_have_count(6, timeout=WAIT_MILLISECONDS)

@@ -46,7 +46,6 @@ function offer(info) {
   const { presets, base_models: models } = info.training;
   choices(forms.training.preset_name, Object.entries(presets).map(([name, { steps }]) => [name, `${name}, ${steps} steps`, true]));
   choices(forms.training.base_model, Object.entries(models).map(([name, { title }]) => [name, title, true]));
-  forms.training.base_model.value = info.training.parameters.base_model.default;
 }
 
 // --- the four steps ---
