@@ -19,7 +19,7 @@ from rest_framework.test import APIClient
 
 from characters.lora_serializers import LoraFullAnswer, LoraTrainingAnswer
 from characters.models import Lora, TrainingImage
-from jobs import kinds, log, queue, runner, transitions
+from jobs import facts, kinds, log, queue, runner, transitions
 from jobs.files import workspace
 from jobs.models import Job, Status
 from jobs.transitions import Claim
@@ -206,7 +206,7 @@ def given_back(job_id: str, change: Callable[[], Any]) -> Job:
     workspace(job_id).mkdir(parents=True)
     engine = kinds.get("training").run(job, claim, workspace(job_id), runner.Run(claim, job).controls)
     told = next(event for event in engine if type(event).__name__ == "Facts")
-    runner.facts.record(claim, job, told)
+    facts.record(claim, job, told)
     engine.close()
     assert transitions.give_back(claim.live(), message="again", crashes=0, run_after=None)
     change()

@@ -10,7 +10,8 @@ from django.core.files.storage import default_storage
 
 from characters.models import Character, Lora, TrainingImage
 from characters.safetensors_files import read_header
-from jobs import kinds, losses, queue, runner, worker_state
+from jobs import driving, kinds, losses, queue, runner, worker_state
+from jobs.advancing import apply_progress
 from jobs.log import lines
 from jobs.models import Artifact, Job, Status
 from jobs.retrying import retry_job
@@ -162,13 +163,12 @@ def test_between_attempts_the_step_goes_back_to_the_checkpoint_and_within_one_it
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told: list[tuple[int, int]] = []
-    apply = runner.apply_progress
 
     def listen(job: Job, *args: Any, **kwargs: Any) -> None:
-        apply(job, *args, **kwargs)
+        apply_progress(job, *args, **kwargs)
         told.append((job.attempt, job.current_step))
 
-    monkeypatch.setattr(runner, "apply_progress", listen)
+    monkeypatch.setattr(driving, "apply_progress", listen)
     bench.start()
     bench.work("crash-once@180")
     bench.work()
@@ -182,14 +182,13 @@ def test_a_drain_costs_no_crash_and_the_next_attempt_goes_on_from_its_save(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job = bench.start(steps=2000, checkpoint_every_n_steps=2000)
-    apply = runner.apply_progress
 
     def drain(running: Job, *args: Any, **kwargs: Any) -> None:
-        apply(running, *args, **kwargs)
+        apply_progress(running, *args, **kwargs)
         if running.attempt == 1 and running.current_step > 20:
             worker_state.start_draining()
 
-    monkeypatch.setattr(runner, "apply_progress", drain)
+    monkeypatch.setattr(driving, "apply_progress", drain)
     try:
         job = bench.work()
     finally:
