@@ -64,6 +64,12 @@ def api(stack: "Stack") -> "Api":
     return Api(stack.url)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _quick_passwords() -> None:
+    """Make users without the slowness that protects real passwords: a quarter of a second each."""
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher", *settings.PASSWORD_HASHERS]
+
+
 @pytest.fixture(autouse=True)
 def _fresh_rate_limits(valkey: Path) -> None:
     cache.clear()

@@ -21,9 +21,8 @@ SHA = "0" * 64
 
 
 def use_empty_storage(settings: Any, root: Path) -> Path:
-    """Have files stored below `root`, and users made without the slowness that protects real passwords."""
+    """Have files stored below `root`."""
     settings.MEDIA_ROOT = str(root)
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     return root
 
 
