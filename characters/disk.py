@@ -6,14 +6,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from django.conf import settings
+from django.db import connection
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
+POSTGRESQL_FULL = "53100"
+"""The state that PostgreSQL gives an error for which its own disk has no room."""
 
 
 def is_full_disk(exc: BaseException) -> bool:
     """Return whether an operation failed because some disk had no room."""
-    # SQLite's errors have no number, only these words.
-    return getattr(exc, "errno", None) in FULL or "disk is full" in str(exc)
+    # SQLite's errors have no number, only these words; PostgreSQL's are wrapped by Django.
+    states = {getattr(each, "sqlstate", None) for each in (exc, exc.__cause__)}
+    return getattr(exc, "errno", None) in FULL or POSTGRESQL_FULL in states or "disk is full" in str(exc)
 
 
 def free_bytes(*beside: Path) -> int:
@@ -26,9 +30,8 @@ def free_bytes(*beside: Path) -> int:
 
 
 def _database_folders() -> Iterator[Path]:
-    database = settings.DATABASES["default"]
-    if database["ENGINE"].endswith("sqlite3"):
-        yield Path(database["NAME"]).absolute().parent
+    if connection.vendor == "sqlite":
+        yield Path(connection.settings_dict["NAME"]).absolute().parent
 
 
 def _existing(folder: Path) -> Path:

@@ -69,15 +69,18 @@ class FileParser(BaseParser):
         request, view = context["request"], context["view"]
         # A body that is too large anyway is refused as that, at the first look into it.
         if _announced_bytes(request) <= view.max_body_bytes:
-            refuse_without_room(request)
+            refuse_without_room(request, max_file_bytes=view.max_file_bytes)
         files = BoundedFiles(request, max_bytes=view.max_file_bytes)
         form = NamedFiles({**request.META, "CONTENT_TYPE": media_type}, stream, [files])
         return DataAndFiles(*form.parse())
 
 
-def refuse_without_room(request: Request) -> None:
-    """Raise StorageLow if what the request announces would leave less free than must stay."""
-    more_bytes = COPIES * _announced_bytes(request)
+def refuse_without_room(request: Request, *, max_file_bytes: int) -> None:
+    """Raise StorageLow if what the request announces would leave less free than must stay.
+
+    A body in chunks announces nothing: then room is asked for a file that is as large as it may be.
+    """
+    more_bytes = COPIES * (max_file_bytes if _is_chunked(request) else _announced_bytes(request))
     try:
         free_bytes = disk.free_bytes()
     except OSError:
@@ -90,9 +93,12 @@ def refuse_without_room(request: Request) -> None:
         )
 
 
+def _is_chunked(request: Request) -> bool:
+    return "Transfer-Encoding" in request.headers
+
+
 def _announced_bytes(request: Request) -> int:
-    # A body in chunks announces nothing.
-    if "Transfer-Encoding" in request.headers:
+    if _is_chunked(request):
         return 0
     try:
         return int(request.META.get("CONTENT_LENGTH") or 0)

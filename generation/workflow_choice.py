@@ -114,9 +114,13 @@ def find_leftovers(before: datetime) -> Iterator[Leftover]:
     """Yield old copies that no job was made from, or whose jobs are deleted."""
     for copy in WorkflowCopy.objects.filter(created_at__lt=before).order_by("pk"):
         if not _jobs_of(copy.pk).exists():
-            size_bytes = len(copy.content.encode())
-            remove = partial(_forget, copy.pk)
-            yield Leftover(name=f"workflow {copy}", size_bytes=size_bytes, why="no job was made from it", remove=remove)
+            yield Leftover(
+                name=f"workflow {copy}",
+                size_bytes=len(copy.content.encode()),
+                why="no job was made from it",
+                has_row=True,
+                remove=partial(_forget, copy.pk),
+            )
 
 
 @transaction.atomic

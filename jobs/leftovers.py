@@ -1,6 +1,7 @@
 """Files that nobody will miss: of no row, half-written, or of a run that is over. Finding them touches nothing."""
 
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -15,13 +16,16 @@ from django.core.files.storage import default_storage
 from django.db.models import Q, QuerySet
 
 from characters.files import THUMBNAILS
-from characters.models import Lora, TrainingImage
+from characters.models import Character, Lora, TrainingImage
 from jobs.files import workspace
 from jobs.models import LIVE, Artifact, Job
 
 # What runs publish, below their job's id; and what people gave or keep.
 OF_JOBS = ("outputs", "samples", "checkpoints", "logs")
 ROOTS = ("uploads", "loras", *OF_JOBS)
+# Where the apps above store what they look after themselves: see `also_find`.
+OF_OTHERS = ("inputs",)
+TRAINED_LORA = re.compile(r"loras/([^/]+)/v([0-9]{1,9})\.safetensors")
 KEYS_AT_ONCE = 500
 
 Finder = Callable[[datetime], Iterator["Leftover"]]
@@ -30,11 +34,15 @@ _finders: list[Finder] = []
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Leftover:
-    """`name` is a key in storage or a path on this machine. `remove()` raises OSError."""
+    """`name` is a key in storage or a path on this machine. `remove()` raises OSError.
+
+    What has a row is in order, only no longer needed: it waits for whoever cleans up.
+    """
 
     name: str
     size_bytes: int
     why: str
+    has_row: bool = False
     remove: Callable[[], None] = field(repr=False)
 
 
@@ -59,11 +67,12 @@ def find_safe_leftovers(*, before: datetime, half_written_before: datetime) -> I
 
     A database that knows nothing of the files, because it is the wrong one or a new one, makes nothing a leftover.
     """
-    for root in (*ROOTS, THUMBNAILS):
+    for root in (*ROOTS, *OF_OTHERS, THUMBNAILS):
         cut_off = (key for key in _stored_below(root) if _is_partial(key) and _is_older(key, half_written_before))
         yield from (leftover for key in cut_off for leftover in _unnamed(key))
     for root in OF_JOBS:
         yield from unnamed_files(root, before=before, named=_kept_or_unknown)
+    yield from unnamed_files("loras", before=before, named=_kept_or_never_issued)
 
 
 def unnamed_files(root: str, *, before: datetime, named: Callable[[list[str]], set[str]]) -> Iterator[Leftover]:
@@ -149,6 +158,18 @@ def _kept_or_unknown(keys: list[str]) -> set[str]:
     ids = {owner for found in owners.values() for owner in found}
     known = set(Job.objects.filter(pk__in=ids).values_list("pk", flat=True))
     return _kept(keys) | {key for key in keys if not owners[key] & known}
+
+
+def _kept_or_never_issued(keys: list[str]) -> set[str]:
+    """Return all but the trained LoRAs of dead attempts.
+
+    A version that this database has not given out yet was trained for a newer one, of which this is a copy.
+    """
+    found = {key: version for key in keys if (version := TRAINED_LORA.fullmatch(key))}
+    characters = Character.objects.filter(pk__in={version[1] for version in found.values()})
+    issued = dict(characters.values_list("pk", "lora_versions_issued"))
+    lost = {key for key, version in found.items() if int(version[2]) <= issued.get(version[1], 0)}
+    return _kept(keys) | (set(keys) - lost)
 
 
 def _busy_owners() -> set[str]:

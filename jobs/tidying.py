@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from jobs import leftovers, retention
 from jobs.leftovers import Leftover
+from jobs.surprises import tell_once
 
 logger = logging.getLogger(__name__)
 
@@ -30,6 +31,8 @@ def keep_machine_tidy(stop: threading.Event) -> None:
             tidy_machine()
         except (DatabaseError, OSError) as exc:
             logger.warning("Could not tidy up: %s", exc)
+        except Exception as exc:
+            tell_once(logger, "Tidying up this machine", exc)
         finally:
             connection.close()
         if stop.wait(MACHINE_SECONDS):

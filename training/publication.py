@@ -71,7 +71,7 @@ class LoraVerdict(Verdict):
         )
 
     def discard(self) -> None:
-        files.discard([self.key])
+        files.discard_unnamed(self.key, Lora.objects.all())
 
 
 def provenance_of(job: Job, *, title: str) -> Provenance:

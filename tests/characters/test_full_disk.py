@@ -5,19 +5,23 @@ import os
 import re
 import shutil
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import psycopg
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
-from django.db import connection
+from django.db import ConnectionHandler, OperationalError, connection
 from django.test import Client
+from django.test.client import encode_multipart
 from rest_framework.test import APIClient
 
-from characters import disk
+from characters import disk, photos, uploading
 from characters.models import Character, TrainingImage
 from isengard.api.bodies import BoundedBody
+from isengard.databases.configuration import configured
 from tests.characters.making import jpeg, new_character, send, upload
 
 pytestmark = pytest.mark.django_db
@@ -77,6 +81,23 @@ def test_an_upload_is_refused_that_would_leave_less_than_the_floor(
     assert send(character, ("a.jpg", content)).status_code == 201
 
 
+def test_a_body_in_chunks_must_find_room_for_the_largest_file(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    boundary = "b"
+    body = encode_multipart(boundary, {"files": SimpleUploadedFile("a.jpg", jpeg())})
+    sent = {
+        "CONTENT_TYPE": f"multipart/form-data; boundary={boundary}",
+        "HTTP_TRANSFER_ENCODING": "chunked",
+        "wsgi.input": BytesIO(body),
+    }
+    path = f"/api/characters/{new_character()['id']}/images"
+    settings.MIN_FREE_BYTES = 1_000_000
+    needed = settings.MIN_FREE_BYTES + uploading.COPIES * photos.MAX_BYTES
+    monkeypatch.setattr(disk, "free_bytes", lambda: needed - 1)
+    assert Client().request(REQUEST_METHOD="POST", PATH_INFO=path, **sent).status_code == 507
+    monkeypatch.setattr(disk, "free_bytes", lambda: needed)
+    assert Client().request(REQUEST_METHOD="POST", PATH_INFO=path, **sent).status_code == 201
+
+
 def test_below_the_floor_everything_else_is_served(settings: Any) -> None:
     upload(new_character()["id"], ("a.jpg", jpeg()))
     settings.MIN_FREE_BYTES = 10**18
@@ -97,8 +118,10 @@ def test_without_a_floor_nobody_asks_how_much_is_free(settings: Any, monkeypatch
 
 def test_the_database_s_disk_counts_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "db").mkdir()
-    database = {"ENGINE": "django.db.backends.sqlite3", "NAME": str(tmp_path / "db" / "rows")}
-    place = {"MEDIA_ROOT": str(tmp_path), "FILE_UPLOAD_TEMP_DIR": str(tmp_path), "DATABASES": {"default": database}}
+    chosen = {"ENGINE": "django.db.backends.sqlite3", "NAME": str(tmp_path / "db" / "rows")}
+    database = configured(chosen, test_database=tmp_path / "test")
+    monkeypatch.setattr(disk, "connection", ConnectionHandler({"default": database})["default"])
+    place = {"MEDIA_ROOT": str(tmp_path), "FILE_UPLOAD_TEMP_DIR": str(tmp_path)}
     monkeypatch.setattr(disk, "settings", SimpleNamespace(**place))
     room = {tmp_path / "db": 7}
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=room.get(folder, 1000)))
@@ -136,6 +159,18 @@ def test_a_thumbnail_is_sent_from_a_full_disk(root: Path, monkeypatch: pytest.Mo
     assert response.status_code == 200
     assert b"".join(response.streaming_content)[8:12] == b"WEBP"
     assert files_below(root) == before
+
+
+def refuse_as_postgresql_does(*_arguments: object, **_options: object) -> None:
+    """Fail as a statement does for which PostgreSQL's disk has no room, in Django's wrapping."""
+    said = 'could not extend file "base/1/2": No space left on device'
+    raise OperationalError(said) from psycopg.errors.DiskFull(said)
+
+
+def test_a_row_for_which_postgresql_finds_no_room_is_answered_with_507(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Character, "save", refuse_as_postgresql_does)
+    response = Client().post("/api/characters", {"name": "Ann", "trigger_word": "ann"}, content_type="application/json")
+    assert (response.status_code, response.json()) == (507, SAID)
 
 
 @pytest.fixture

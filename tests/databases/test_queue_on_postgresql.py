@@ -27,4 +27,9 @@ def test_the_queue_keeps_its_promises_on_postgresql() -> None:
         "jobs/test_deadlines.py",
         "jobs/test_draining.py",
         "jobs/test_ordering.py",
+        "jobs/test_poison_jobs.py",
+        "jobs/test_retention.py",
+        "jobs/test_tidying.py",
+        "jobs/test_disk_room.py",
+        "jobs/test_told_from_the_row.py",
     )

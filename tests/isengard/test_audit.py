@@ -16,6 +16,7 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from characters.models import Character, Lora
+from generation.models import InputImage
 from isengard.audit import examination
 from jobs.models import Artifact, Attempt, Job, JobLogLine, Slot, Status
 from tests.jobs import admin_rows as rows
@@ -143,6 +144,44 @@ def test_a_file_that_is_deleted_while_one_looks_is_no_fault(root: Path, monkeypa
     assert wrong() == set()
 
 
+RESULTS = {"loras/char-1/v2.safetensors", "outputs/gen-1/1/a.png", "uploads/char-1/a.png", "uploads/char-2/a.png"}
+
+
+def test_a_repair_removes_no_result_that_the_database_does_not_know(root: Path) -> None:
+    """It may be the wrong database, or an older one that was restored beside newer files."""
+    rows.new_character("char-1")
+    Character.objects.update(lora_versions_issued=1)
+    for key in RESULTS:
+        old(put(root / key))
+    assert sorted(audit("--repair")) == [("leftover", key, False) for key in sorted(RESULTS)]
+    assert rows.stored_files(root) == RESULTS
+
+
+def test_a_repair_removes_the_lora_that_a_dead_attempt_left(root: Path) -> None:
+    rows.new_character("char-1")
+    Character.objects.update(lora_versions_issued=1)
+    old(put(root / "loras/char-1/v1.safetensors"))
+    assert audit("--repair") == [("leftover", "loras/char-1/v1.safetensors", True)]
+
+
+def test_a_file_that_gets_its_row_while_one_looks_is_no_fault(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = rows.new_job("gen-1", status=Status.FAILED)
+    old(put(root / "outputs/gen-1/1/a.png"))
+    row = {"name": "a.png", "key": "outputs/gen-1/1/a.png", "size_bytes": 10, "type": "output"}
+    monkeypatch.setattr(time, "sleep", lambda _: Artifact.objects.create(job=job, **row))
+    assert audit("--repair") == []
+    assert rows.stored_files(root) == {"outputs/gen-1/1/a.png"}
+
+
+def test_an_uploaded_image_that_nobody_used_is_left_to_a_cleanup(root: Path) -> None:
+    put(root / "inputs/a.png")
+    facts = {"size_bytes": 10, "sha256": rows.SHA, "content_type": "image/png", "width": 8, "height": 8}
+    InputImage.objects.create(name="input-a.png", key="inputs/a.png", **facts)
+    InputImage.objects.update(asked_for_at=timezone.now() - timedelta(days=8))
+    old(root / "inputs/a.png")
+    assert wrong() == set()
+
+
 # --- rows ---
 
 
@@ -168,6 +207,7 @@ def plant_version_that_would_come_again() -> None:
 
 
 def plant_old_stray_file() -> None:
+    rows.new_job("gen-1", status=Status.FAILED)
     plant_leftover(Path(default_storage.location))
 
 

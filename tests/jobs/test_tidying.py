@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from characters.models import Character, Lora
 from jobs import files, leftovers, tidying
 from jobs.models import Status
 from tests.conftest import wait_until
@@ -62,6 +63,7 @@ def test_an_upload_is_abandoned_after_an_hour(root: Path) -> None:
 def test_half_a_file_goes_after_an_hour(root: Path) -> None:
     put(root / "uploads/char-1/.0123456789abcdef.part", hours_ago=1.1)
     put(root / "thumbnails/uploads/c/a.png/.0123456789abcdef.part", hours_ago=1.1)
+    put(root / "inputs/.0123456789abcdef.part", hours_ago=1.1)
     put(root / "loras/char-1/.00000000abcdef00.part", hours_ago=0.9)
     tidying.tidy_storage()
     assert rows.stored_files(root) == {"loras/char-1/.00000000abcdef00.part"}
@@ -77,6 +79,33 @@ def test_what_a_dead_attempt_stored_and_nobody_names_goes_after_a_day(root: Path
     young = put(root / "samples/train-1/1/step_00200.png", hours_ago=23)
     tidying.tidy_storage()
     assert rows.stored_files(root) == {named.key, str(young.relative_to(root))}
+
+
+def trained(version: int) -> str:
+    return f"loras/char-1/v{version}.safetensors"
+
+
+def test_the_lora_that_a_dead_training_stored_goes_after_a_day(root: Path) -> None:
+    """A version that was never given out is of a newer database than this copy of it, and other files are people's."""
+    rows.new_character("char-1")
+    Character.objects.update(lora_versions_issued=4)
+    Lora.objects.create(name="v1", key=trained(1), size_bytes=1, sha256=rows.SHA)
+    rows.new_job("train-1", kind="training", status=Status.COMPLETED, output_key=trained(2))
+    kept = {trained(1), trained(2), trained(5), "loras/uploaded/lora-1.safetensors", "loras/char-1/mine.safetensors"}
+    for key in {*kept, trained(3)}:
+        put(root / key, hours_ago=25)
+    put(root / trained(4), hours_ago=23)
+    tidying.tidy_storage()
+    assert rows.stored_files(root) == {*kept, trained(4)}
+
+
+def test_the_lora_of_a_training_that_may_be_at_work_stays(root: Path) -> None:
+    rows.new_character("char-1")
+    Character.objects.update(lora_versions_issued=1)
+    rows.running_job("train-1", rows.new_slot(), kind="training", character_id="char-1")
+    put(root / trained(1), hours_ago=100)
+    tidying.tidy_storage()
+    assert rows.stored_files(root) == {trained(1)}
 
 
 def test_nothing_of_a_job_that_is_alive_goes(root: Path) -> None:
