@@ -2,7 +2,7 @@
 
 import hashlib
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -119,12 +119,27 @@ def _resolved(name: str) -> InputImage:
 
 def pin(images: Mapping[ImageField, InputImage], job: Job) -> None:
     """Keep the images for as long as the job is there. Called in the job's transaction. Raises NotFound."""
-    wanted = {image.pk for image in images.values()}
+    _pin({image.pk for image in images.values()}, job)
+
+
+def _pin(names: Set[str], job: Job) -> dict[str, InputImage]:
     # Whoever deletes one of them holds its row meanwhile.
-    held = set(InputImage.objects.select_for_update().filter(pk__in=wanted).order_by("pk").values_list("pk", flat=True))
-    for name in sorted(wanted - held):
+    held = {row.pk: row for row in InputImage.objects.select_for_update().filter(pk__in=names).order_by("pk")}
+    for name in sorted(names - held.keys()):
         raise NotFound(f"Image {name} not found")
     InputUse.objects.bulk_create(InputUse(image_id=name, job=job) for name in sorted(held))
+    return held
+
+
+def pin_again(job: Job) -> None:
+    """Keep the images that the order of a repeated job names. Called in the job's transaction. Raises NotFound."""
+    named: dict[ImageField, dict[str, str]] = job.order.get("images", {})
+    held = _pin({image["name"] for image in named.values()}, job)
+    # What was deleted and uploaded again has its old name, and another file.
+    current = {field: image | {"key": held[image["name"]].key} for field, image in named.items()}
+    if current != named:
+        job.order = job.order | {"images": current}
+        job.save(update_fields=["order"])
 
 
 @transaction.atomic
@@ -151,6 +166,7 @@ def find_leftovers(before: datetime) -> Iterator[Leftover]:
             name=image.key,
             size_bytes=image.size_bytes,
             why=f"no job was made from it in {KEPT_DAYS} days",
+            has_row=True,
             remove=partial(_forget, image.pk),
         )
     yield from unnamed_files(FOLDER, before=before, named=_named)

@@ -8,8 +8,9 @@ from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core.files.storage import default_storage
+from rest_framework.exceptions import NotFound
 
-from generation import pictures, strays, words, workflow_choice
+from generation import inputs, pictures, strays, words, workflow_choice
 from generation.engines import comfyui
 from generation.engines.order import GenerationOrder, GivenImage, ImagePrompts, LoraFile
 from generation.params import GenerationParams, ImageField
@@ -23,6 +24,7 @@ from jobs.in_words import Told
 from jobs.kinds import JobKind, SlotSpec, engine_identity
 from jobs.models import Job, Slot
 from jobs.outputs import done_indexes
+from jobs.retrying import NotRetryable
 from jobs.transitions import Claim
 
 # A PNG has at most three bytes a pixel, once in the workspace and once in storage.
@@ -63,6 +65,12 @@ class GenerationKind(JobKind):
 
     def free_gpu(self, slot: Slot) -> Iterator[Event]:
         yield from comfyui.free_gpu(reachable(slot.engine))
+
+    def hold_for_retry(self, job: Job) -> None:
+        try:
+            inputs.pin_again(job)
+        except NotFound as exc:
+            raise NotRetryable(f"{exc}, and the job works from it: upload it again first.") from exc
 
     def asked_for(self, job: Job) -> Iterator[Told]:
         return words.asked_for(job)

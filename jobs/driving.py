@@ -1,9 +1,7 @@
 """Drives one claim's engine, and does what its events say: progress, losses, artifacts, logs."""
 
 from collections.abc import Iterator
-from contextlib import suppress
 
-from django.db import DatabaseError
 from django.utils import timezone
 
 from jobs import events, facts, files, gpu_room, instructions, kinds, log, losses, transitions
@@ -16,9 +14,6 @@ from jobs.patience import patiently
 from jobs.publishing import drop_old_checkpoints, publish_artifact
 from jobs.transitions import Claim
 from jobs.worker_state import is_draining
-
-# In a holder: its worker is being stopped, so that its death is no fault of the job.
-TOLD_TO_STOP = "told_to_stop"
 
 
 class Driver:
@@ -52,7 +47,7 @@ class Driver:
         for event in engine:
             self.lease.check()
             if is_draining():
-                self._hurry()
+                self.controls.ask_to_drain()
             if isinstance(event, events.Finished):
                 return event
             self._act_on(event)
@@ -60,13 +55,6 @@ class Driver:
             self._losses.flush_if_due()
             self.narrator.send_what_is_due()
         return None
-
-    def _hurry(self) -> None:
-        """Ask the engine to leave, and note why this worker ends, in case it is killed before the job is given back."""
-        self.controls.ask_to_drain()
-        if TOLD_TO_STOP not in (self.job.holder or {}):
-            with suppress(DatabaseError):
-                self._note_on_holder({TOLD_TO_STOP: True})
 
     def _act_on(self, event: events.Event) -> None:
         match event:
@@ -87,7 +75,7 @@ class Driver:
             case events.Started():
                 self._start()
             case events.Holding():
-                self._note_on_holder({"engine": dict(event.identity)})
+                self._note_engine(event)
 
     def _follow_progress(self, event: events.Progress) -> None:
         before = self.job.current_step
@@ -111,17 +99,16 @@ class Driver:
         # A server that died in between may have recorded the start without telling us.
         return transitions.start(self.claim) or self.claim.live().filter(status=Status.RUNNING).exists()
 
-    def _note_on_holder(self, known: dict[str, object]) -> None:
-        holder = {**(self.job.holder or {}), **known}
-        if not patiently(lambda: self.claim.own().update(holder=holder)):
+    def _note_engine(self, event: events.Holding) -> None:
+        if not patiently(lambda: self.lease.note_on_holder({"engine": dict(event.identity)})):
             raise ClaimEnded("lost")
-        self.job.holder = holder
 
     def _publish(self, event: events.Artifact) -> None:
         if event.type == "checkpoint":
             # A run that goes on from here elsewhere has the curve up to here.
             self._losses.flush()
-        row = patiently(lambda: publish_artifact(self.claim, event))
+        with self.lease.at_own_work():
+            row = patiently(lambda: publish_artifact(self.claim, event))
         kept = self.kind.kept_checkpoints(self.job)
         if row.type == "checkpoint" and kept is not None:
             patiently(lambda: drop_old_checkpoints(self.job.pk, kept=kept))

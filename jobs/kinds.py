@@ -37,7 +37,7 @@ class Verdict(ABC):
 
     @abstractmethod
     def discard(self) -> None:
-        """Remove the files: the job was cancelled, or somebody else has it."""
+        """Remove the files, unless a row names them: the job was cancelled, somebody else has it, or no row came."""
 
 
 class PlainVerdict(Verdict):
@@ -112,6 +112,13 @@ class JobKind(ABC):
     def point_for_retry(self, job: Job, *, from_checkpoint: bool | None) -> ResumePoint | None:
         """Return where a retry of an ended job goes on from, None: from the beginning (see `jobs.retrying`)."""
         return None
+
+    def hold_for_retry(self, job: Job) -> None:
+        """Keep what a retry works from beyond its row. Called in the transaction that submits it, after its row.
+
+        Raises jobs.retrying.NotRetryable where something is gone.
+        """
+        return
 
     def asked_for(self, job: Job) -> Iterator[Told]:
         """Yield what was asked of the job in words, for whoever looks at it."""

@@ -3,6 +3,8 @@
 import logging
 import threading
 import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Literal, Self
 
@@ -15,6 +17,7 @@ from jobs.events import Controls
 from jobs.models import Job, Status
 from jobs.patience import waiting_at_most
 from jobs.transitions import Claim
+from jobs.worker_state import is_draining
 
 logger = logging.getLogger(__name__)
 
@@ -23,6 +26,10 @@ BEAT_SECONDS = 1.0
 BEAT_WITHIN_SECONDS = 5.0
 # Less than the reaper's patience (jobs.reaper.SILENCE_SECONDS): an engine is stopped before another gets its job.
 RENEW_WITHIN_SECONDS = 40.0
+# Hashing, copying and syncing many gigabytes on a slow disk. Beyond it the disk hangs, and another place may do better.
+OWN_WORK_SECONDS = 3600.0
+# In a holder: its worker is being stopped, so that its death is no fault of the job.
+TOLD_TO_STOP = "told_to_stop"
 PROGRESS_COLUMNS = (
     "progress",
     "current_step",
@@ -57,6 +64,9 @@ class Lease:
         self._job = job
         self._controls = controls
         self._stall_seconds = stall_seconds
+        self._patience_seconds = stall_seconds
+        # The holder is written by the run and by the beats, each with what it knows.
+        self._holder = threading.Lock()
         self._stop = threading.Event()
         self._ended: Loss | None = None
         self._last_sign = time.monotonic()
@@ -78,6 +88,29 @@ class Lease:
         if self._ended is not None:
             raise ClaimEnded(self._ended)
 
+    @contextmanager
+    def at_own_work(self) -> Iterator[None]:
+        """Isengard itself is at work on files, of which the engine can tell nothing."""
+        self._last_sign = time.monotonic()
+        self._patience_seconds = OWN_WORK_SECONDS
+        try:
+            yield
+        finally:
+            self._last_sign = time.monotonic()
+            self._patience_seconds = self._stall_seconds
+
+    def note_on_holder(self, known: Mapping[str, object]) -> bool:
+        """Add what is known to the row's holder; return whether the claim still has the row."""
+        with self._holder:
+            return self._write_holder(known)
+
+    def _write_holder(self, known: Mapping[str, object]) -> bool:
+        holder = {**(self._job.holder or {}), **known}
+        if not self._claim.own().update(holder=holder):
+            return False
+        self._job.holder = holder
+        return True
+
     def _beat_on(self) -> None:
         try:
             with waiting_at_most(BEAT_WITHIN_SECONDS):
@@ -88,7 +121,7 @@ class Lease:
     def _beat_until_the_end(self) -> None:
         renewed = time.monotonic()
         while not self._stop.wait(BEAT_SECONDS):
-            if time.monotonic() - self._last_sign > self._stall_seconds:
+            if time.monotonic() - self._last_sign > self._patience_seconds:
                 logger.error("The engine gives no sign of life; its job goes to another worker")
                 self._ended = self._ended or "lost"
                 return
@@ -101,6 +134,8 @@ class Lease:
         """Renew the claim; False if the database did not answer."""
         beat = {"heartbeat": F("heartbeat") + 1, "heartbeat_at": timezone.now()}
         try:
+            if is_draining():
+                self._note_stop()
             if self._ended is None and deadlines.is_over(self._job):
                 self._cancel_at_deadline()
             if self._ended is None and self._claim.live().update(**beat, **self._progress()):
@@ -115,6 +150,15 @@ class Lease:
             connection.close()
             return False
         return True
+
+    def _note_stop(self) -> None:
+        """Note why this worker ends, in case that it is killed before the job is given back."""
+        # While the run itself writes the holder, no beat waits: the next one does it.
+        if TOLD_TO_STOP not in (self._job.holder or {}) and self._holder.acquire(blocking=False):
+            try:
+                self._write_holder({TOLD_TO_STOP: True})
+            finally:
+                self._holder.release()
 
     def _cancel_at_deadline(self) -> None:
         # Read anew, because the run writes into its own object. It is only this claim's to cancel.

@@ -4,13 +4,14 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from django.db import connection, transaction
+from django.db import DatabaseError, connection, transaction
 from django.db.models import Q, Window
 from django.db.models.functions import RowNumber
 from django.utils import timezone
 
 from jobs import admission, bell, disk_room, kinds, slots, transitions, turns, windows
 from jobs.models import GpuLease, Job, QueueState, Slot
+from jobs.patience import is_away, until_told
 from jobs.transitions import Claim
 
 logger = logging.getLogger(__name__)
@@ -51,6 +52,18 @@ def claim_next(kind_name: str, slot_name: str, worker: Mapping[str, Any]) -> Cla
     # A look without a lock first: most rings find nothing, and on SQLite a transaction would hold up every writer.
     if not Job.objects.waiting(kind_name).exists():
         return None
+    token = transitions.new_token()
+    try:
+        return _claim_best(kind_name, slot_name, worker, token=token)
+    except DatabaseError as exc:
+        # The claim may stand although nobody told: unless this worker goes on with it, it counts as a crash of the job.
+        claim = until_told(lambda: _claim_with(token, slot_name)) if is_away(exc) else None
+        if claim is None:
+            raise
+        return claim
+
+
+def _claim_best(kind_name: str, slot_name: str, worker: Mapping[str, Any], *, token: str) -> Claim | None:
     with transaction.atomic():
         slot = Slot.objects.select_for_update().get(pk=slot_name)
         gpu = GpuLease.objects.select_for_update().get(pk=slot.gpu_id)
@@ -62,7 +75,15 @@ def claim_next(kind_name: str, slot_name: str, worker: Mapping[str, Any]) -> Cla
         kind = kinds.get(kind_name)
         if kind.makes_room:
             windows.end(gpu)
-        return transitions.claim(best, slot, worker, starts_at_once=kind.starts_at_claim)
+        return transitions.claim(best, slot, worker, starts_at_once=kind.starts_at_claim, token=token)
+
+
+@transaction.atomic
+def _claim_with(token: str, slot_name: str) -> Claim | None:
+    # A transaction whose answer was lost may still be under way on the server: it holds the slot until its end.
+    slots.lock(Slot.objects.filter(pk=slot_name))
+    job = Job.objects.filter(token=token).first()
+    return Claim(job.pk, job.kind, job.attempt, token, slot_name) if job is not None else None
 
 
 def _has_room(slot: Slot) -> bool:

@@ -9,17 +9,23 @@ from django.db import DatabaseError, transaction
 
 from jobs import bell, files, identity, kinds, log, losses, slots, transitions
 from jobs.attempts import Ending, Outcome
-from jobs.driving import TOLD_TO_STOP
 from jobs.giving_up import MAX_CRASHES, last_words
+from jobs.lease import TOLD_TO_STOP
 from jobs.models import Job, JobQuerySet, Slot
 from jobs.narrator import announce_end, announce_return
+from jobs.patience import is_away
+from jobs.surprises import tell_once
 
 logger = logging.getLogger(__name__)
 
 SILENCE_SECONDS = 60.0
+# Every few seconds it looks. Who did not for so long had a reason, such as a database that was away, and then nobody
+# could beat either.
+LONGEST_GAP_SECONDS = 20.0
 
 # Job id → the heartbeat counter as first seen, and when, by this process's own clock: clock steps expire nothing.
 _seen: dict[str, tuple[str, int, float]] = {}
+_last_look = float("-inf")
 
 
 def reap() -> int:
@@ -30,7 +36,7 @@ def reap() -> int:
     held = _held()
     for gone in _seen.keys() - {job.pk for job in held}:
         _seen.pop(gone, None)
-    return sum(_reap_one(job) for job in held if _is_ours_to_judge(job))
+    return sum(_reap_if_ours(job) for job in held)
 
 
 def _held() -> list[Job]:
@@ -38,12 +44,32 @@ def _held() -> list[Job]:
 
     On SQLite the transaction itself waits for whoever has locked the database.
     """
+    _forget_after_gap()
     try:
         with transaction.atomic():
             return list(Job.objects.held().select_related("gpu"))
     except DatabaseError:
         _seen.clear()
         raise
+
+
+def _forget_after_gap() -> None:
+    global _last_look
+    now = time.monotonic()
+    if now - _last_look > LONGEST_GAP_SECONDS:
+        _seen.clear()
+    _last_look = now
+
+
+def _reap_if_ours(job: Job) -> bool:
+    """One row that cannot be judged, such as one of a kind that only a later release knows, keeps nobody waiting."""
+    try:
+        return _is_ours_to_judge(job) and _reap_one(job)
+    except Exception as exc:
+        if is_away(exc):
+            raise
+        tell_once(logger, f"Reaping {job.pk}", exc)
+        return False
 
 
 def _worker_of(job: Job) -> dict[str, Any]:

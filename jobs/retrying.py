@@ -39,6 +39,7 @@ def retry_job(
         if point is not None:
             transaction.on_commit(partial(carry_over, ended.pk, again.pk, point.step), robust=True)
         queue.submit(again)
+        kinds.get(again.kind).hold_for_retry(again)
         begins = f"going on from {point.in_words}" if point else "from the beginning"
         log.write(ended.pk, f"Retried as {again.pk}", event="job.retried", retry=again.pk)
         log.write(again.pk, f"Accepted as a retry of {ended.pk}, {begins}", event="job.accepted", retry_of=ended.pk)

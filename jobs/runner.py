@@ -33,9 +33,20 @@ RETRY_CRASHED_SECONDS = (5, 20)
 
 def execute(claim: Claim) -> None:
     """Run a claimed job to its end. Whatever happens, nothing is raised and the row tells the truth."""
-    job = patiently(lambda: Job.objects.select_related("gpu").get(pk=claim.job_id))
-    with bound_contextvars(job=job.pk, correlation_id=job.correlation_id):
-        Run(claim, job).go()
+    job = _load(claim)
+    if job is not None:
+        with bound_contextvars(job=job.pk, correlation_id=job.correlation_id):
+            Run(claim, job).go()
+
+
+def _load(claim: Claim) -> Job | None:
+    try:
+        return until_told(lambda: Job.objects.select_related("gpu").get(pk=claim.job_id))
+    except Job.DoesNotExist:
+        logger.info("The job is gone before its run began", extra={"job": claim.job_id})
+    except Exception:
+        logger.exception("The claimed job cannot be read; it is left to the reaper", extra={"job": claim.job_id})
+    return None
 
 
 class Run:
@@ -53,17 +64,31 @@ class Run:
         self.note("Attempt started", event="job.claimed", slot=self.claim.slot, attempt=self.claim.attempt)
         with active_controls(self.controls), self.driver.lease:
             try:
-                self._settle_work()
-            except ClaimEnded as exc:
-                self._settle_stop(exc)
-            except EngineUnavailable as exc:
-                self._settle_absence(exc)
-            except EngineFailed as exc:
-                self._settle_failure(exc)
+                self._settle()
             except Exception as exc:
-                logger.exception("The run broke inside Isengard")
-                self._settle_breakage(exc)
+                logger.exception("The end of the run broke inside Isengard")
+                self._settle_anew(exc)
         self._tidy_up()
+
+    def _settle(self) -> None:
+        try:
+            self._settle_work()
+        except ClaimEnded as exc:
+            self._settle_stop(exc)
+        except EngineUnavailable as exc:
+            self._settle_absence(exc)
+        except EngineFailed as exc:
+            self._settle_failure(exc)
+        except Exception as exc:
+            logger.exception("The run broke inside Isengard")
+            self._settle_breakage(exc)
+
+    def _settle_anew(self, exc: Exception) -> None:
+        try:
+            self._settle_breakage(exc)
+        except Exception:
+            # The claim is renewed no longer.
+            logger.exception("The job is left to the reaper")
 
     def _settle_work(self) -> None:
         patiently(lambda: instructions.drop_unfinished(self.job.pk))
@@ -87,7 +112,8 @@ class Run:
     # --- how it ended ---
 
     def _complete(self, finished: events.Finished) -> None:
-        verdict = patiently(lambda: self.kind.conclude(self.job, self.claim, finished))
+        with self.driver.lease.at_own_work():
+            verdict = patiently(lambda: self.kind.conclude(self.job, self.claim, finished))
         self.narrator.finish()
 
         def publish() -> bool:
@@ -103,7 +129,14 @@ class Run:
                     verdict.record()
             return is_ours
 
-        if not until_told(publish) and not until_told(self._is_completed):
+        try:
+            is_published = until_told(publish) or until_told(self._is_completed)
+        except Exception as exc:
+            # Of a database that is away nobody knows what it will have committed: its files are swept when it does.
+            if not is_away(exc):
+                verdict.discard()
+            raise
+        if not is_published:
             verdict.discard()
             raise ClaimEnded("lost")
         until_told(lambda: slots.note_success(self.claim.slot))
@@ -121,7 +154,7 @@ class Run:
         return {name: getattr(self.job, name) for name in names}
 
     def _settle_absence(self, exc: EngineUnavailable) -> None:
-        has_other = patiently(lambda: slots.note_absence(self.claim, self.kind, str(exc)))
+        has_other = until_told(lambda: slots.note_absence(self.claim, self.kind, str(exc)))
         pause = timedelta(seconds=0 if has_other else RETRY_UNAVAILABLE_SECONDS)
         self._give_back(str(exc), run_after=timezone.now() + pause)
 
@@ -129,8 +162,8 @@ class Run:
         crashes = self.job_crashes() + 1
         if isinstance(exc, EngineAtFault):
             if exc.is_broken:
-                patiently(lambda: slots.note_failure(self.claim.slot, str(exc)))
-            if crashes < MAX_CRASHES and patiently(lambda: slots.leave_to_others(self.claim)):
+                until_told(lambda: slots.note_failure(self.claim.slot, str(exc)))
+            if crashes < MAX_CRASHES and until_told(lambda: slots.leave_to_others(self.claim)):
                 self._give_back(f"Trying elsewhere: {exc}", reason=str(exc), crashes=1)
                 return
         if exc.is_retryable and crashes < MAX_CRASHES:
@@ -143,12 +176,12 @@ class Run:
     def _try_again(self, exc: EngineFailed, crashes: int) -> None:
         if crashes == MAX_CRASHES - 1:
             # Whether it is the job or the place, the last attempt tells, if there is another place.
-            patiently(lambda: slots.leave_to_others(self.claim))
+            until_told(lambda: slots.leave_to_others(self.claim))
         pause = timedelta(seconds=RETRY_CRASHED_SECONDS[crashes - 1])
         self._give_back(f"Trying again: {exc}", reason=str(exc), crashes=1, run_after=timezone.now() + pause)
 
     def _give_up(self, exc: EngineFailed, crashes: int) -> None:
-        reason = patiently(lambda: last_words(self.job, str(exc)))
+        reason = until_told(lambda: last_words(self.job, str(exc)))
         self._fail(reason, cause=exc.cause, ending=Ending(Outcome.CRASHED, str(exc)), crashes=crashes)
 
     def _settle_breakage(self, exc: Exception) -> None:
@@ -158,7 +191,7 @@ class Run:
             self._settle_failure(_explain(exc))
 
     def job_crashes(self) -> int:
-        return patiently(lambda: self.claim.own().values_list("crashes", flat=True).first() or 0)
+        return until_told(lambda: self.claim.own().values_list("crashes", flat=True).first() or 0)
 
     def _fail(self, reason: str, *, cause: str = "", **how: Any) -> None:
         self.narrator.finish()
@@ -202,14 +235,26 @@ class Run:
         return is_gone
 
     def _ended(self, message: str) -> None:
-        until_told(self.job.refresh_from_db)
+        try:
+            until_told(self.job.refresh_from_db)
+        except Job.DoesNotExist:
+            logger.info("The job was deleted right after its end: %s", message)
+            return
         logger.info(message)
         announce_end(self.job)
 
     def _tidy_up(self) -> None:
         """Archive the log and remove the workspace of a job that has ended. What fails here, `cleanup` finds."""
-        self.driver.log.flush()
-        patiently(self.job.refresh_from_db)
+        try:
+            patiently(self.job.refresh_from_db)
+            self.driver.log.flush()
+            self._clear_away()
+        except Job.DoesNotExist:
+            logger.info("Nothing is left to tidy up: the job is deleted")
+        except Exception as exc:
+            logger.warning("What the run left is not tidied up yet: %s", exc)
+
+    def _clear_away(self) -> None:
         if self.job.is_terminal and self.job.holder is None:
             patiently(lambda: instructions.drop_all(self.job.pk))
             files.remove_workspace(self.job.pk)

@@ -76,10 +76,19 @@ def _move_and_let_go(rows: JobQuerySet, to: Status, ending: Ending, **fields: An
     return True
 
 
+def new_token() -> str:
+    return secrets.token_hex(16)
+
+
 @transaction.atomic
-def claim(job: Job, slot: Slot, worker: Mapping[str, Any], *, starts_at_once: bool) -> Claim | None:
-    """Take a waiting row for `slot`. None if somebody else was faster, it was cancelled, or its time is over."""
-    token = secrets.token_hex(16)
+def claim(
+    job: Job, slot: Slot, worker: Mapping[str, Any], *, starts_at_once: bool, token: str | None = None
+) -> Claim | None:
+    """Take a waiting row for `slot`. None if somebody else was faster, it was cancelled, or its time is over.
+
+    `token` is a new one unless the caller has made it, so that it can find the row if the answer is lost.
+    """
+    token = token or new_token()
     now = timezone.now()
     started = {"started_at": Coalesce("started_at", now)} if starts_at_once else {}
     in_time = Q(deadline_at=None) | Q(deadline_at__gt=now)

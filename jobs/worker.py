@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from jobs import deadlines, disk_room, gpus, identity, kinds, queue, reaper, slots
 from jobs.models import GpuLease, Slot
+from jobs.surprises import tell_once
 from jobs.tidying import keep_machine_tidy
 from jobs.transitions import Claim
 from jobs.worker_state import is_draining, start_draining
@@ -100,6 +101,9 @@ def _keep_once() -> None:
         queue.sweep()
     except (DatabaseError, OSError) as exc:
         logger.warning("Could not tell that this worker lives: %s", exc)
+    except Exception as exc:
+        # A worker whose slots nobody keeps any more takes no work, and says nothing.
+        tell_once(logger, "Keeping the slots", exc)
     finally:
         connection.close()
 

@@ -19,6 +19,7 @@ from jobs import leftovers
 from jobs.deleting import delete_job
 from jobs.errors import EngineFailed
 from jobs.models import Artifact, Job, Status
+from jobs.retrying import NotRetryable, retry_job
 
 pytestmark = pytest.mark.django_db
 
@@ -238,3 +239,29 @@ def test_a_job_whose_image_is_gone_fails_in_words(api: Client, tmp_path: Path) -
     default_storage.delete(InputImage.objects.get().key)
     with pytest.raises(EngineFailed, match="is gone: upload it again"):
         copy_given_images(Job.objects.get(), tmp_path)
+
+
+def _ended_generation(api: Client, image: dict) -> Job:
+    job = Job.objects.get(pk=start(api, init_image=image["name"]).json()["id"])
+    api.post(f"/api/generation/{job.pk}/cancel")
+    return job
+
+
+def test_a_retry_keeps_the_images_that_it_works_from(api: Client) -> None:
+    image = upload(api)
+    again = retry_job(_ended_generation(api, image))
+    answer = api.delete(image["url"])
+    assert (answer.status_code, again.pk in answer.json()["detail"]) == (409, True)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_job_whose_image_was_deleted_is_not_retried_until_it_is_uploaded_again(api: Client, tmp_path: Path) -> None:
+    image = upload(api)
+    ended = _ended_generation(api, image)
+    api.delete(image["url"])
+    with pytest.raises(NotRetryable, match=f"{image['name']} not found"):
+        retry_job(ended)
+    assert Job.objects.count() == 1
+    upload(api)
+    again = Job.objects.get(pk=retry_job(ended).pk)
+    assert copy_given_images(again, tmp_path)["init_image"].path.exists()

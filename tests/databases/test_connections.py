@@ -12,6 +12,8 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.utils import ConnectionHandler
 
 from isengard.databases.configuration import configured
+from jobs.patience import is_away
+from tests.conftest import wait_until
 from tests.postgresql import PostgreSQL
 
 
@@ -57,6 +59,34 @@ def test_a_connection_that_broke_is_opened_anew_by_the_next_statement(
     with pytest.raises(OperationalError):
         ask(connection, "SELECT 1")
     assert ask(connection, "SELECT 1") == 1
+
+
+def test_a_transaction_that_was_left_for_too_long_tells_that_the_server_is_away(
+    connection: BaseDatabaseWrapper, server: PostgreSQL
+) -> None:
+    pid = ask(connection, "SELECT pg_backend_pid()")
+    with connection.cursor() as cursor:
+        cursor.execute("SET idle_in_transaction_session_timeout = 50")
+        cursor.execute("BEGIN")
+    # Meanwhile it is as frozen as a worker can be.
+    with server.connect() as other:
+        alive = "SELECT 1 FROM pg_stat_activity WHERE pid = %s"
+        wait_until(lambda: other.execute(alive, [pid]).fetchone() is None, what="the end of the session")
+    with pytest.raises(OperationalError, match="idle-in-transaction") as told:
+        ask(connection, "SELECT 1")
+    assert is_away(told.value)
+    assert ask(connection, "SELECT 1") == 1
+
+
+def test_a_server_that_takes_no_writes_is_away_and_the_next_statement_asks_anew(
+    connection: BaseDatabaseWrapper,
+) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SET default_transaction_read_only = on")
+    with pytest.raises(OperationalError, match="read-only") as told, connection.cursor() as cursor:
+        cursor.execute("CREATE TABLE never (id int)")
+    assert is_away(told.value)
+    assert ask(connection, "SHOW default_transaction_read_only") == "off"
 
 
 def test_options_in_the_url_go_before_ours() -> None:

@@ -7,14 +7,15 @@ from typing import Any
 
 import pytest
 from django.core.files.storage import default_storage
-from django.db import OperationalError
+from django.db import IntegrityError, OperationalError
 
-from jobs import lease, models, reaper
+from jobs import lease, models, patience, queue, reaper, runner
+from jobs.errors import EngineFailed
 from jobs.events import Artifact, Finished, Started, Tick
 from jobs.kinds import PlainVerdict
 from jobs.models import Attempt, Job, Slot, Status
 from jobs.patience import waiting_at_most
-from tests.jobs.fakes import FakeKind, make_job, make_slot, registered
+from tests.jobs.fakes import FakeKind, make_job, make_slot, registered, this_process
 from tests.jobs.lost_answers import Lock, unanswered_commit, unanswered_statement
 from tests.jobs.test_reaper import Clock, claimed_by, on_another_host
 from tests.jobs.test_runner import run
@@ -52,6 +53,29 @@ def test_an_end_that_was_recorded_but_not_answered_stands_and_keeps_its_files(
         job = run(slot)
     assert (job.status, job.attempt, verdict.is_discarded) == (Status.COMPLETED, 1, False)
     assert outcomes() == [(1, "completed")]
+
+
+class BrokenVerdict(KeptVerdict):
+    """Nothing can be recorded."""
+
+    def __init__(self, exc: Exception) -> None:
+        self.exc = exc
+
+    def record(self) -> None:
+        raise self.exc
+
+
+@pytest.mark.parametrize(
+    ("exc", "is_discarded"), [(IntegrityError("no such row"), True), (OperationalError("server closed"), False)]
+)
+def test_the_files_of_an_end_that_cannot_be_recorded_go_unless_the_database_may_know_better(
+    exc: Exception, is_discarded: bool, slot: Slot, fake_kind: FakeKind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patience, "SETTLING_SECONDS", 0)
+    verdict = BrokenVerdict(exc)
+    monkeypatch.setattr(fake_kind, "conclude", lambda *_: verdict)
+    run(slot)
+    assert verdict.is_discarded is is_discarded
 
 
 def test_an_artifact_that_was_recorded_but_not_answered_keeps_its_file(
@@ -124,13 +148,11 @@ def test_a_reaper_that_could_not_ask_takes_nobody_for_silent_until_it_has_listen
     claimed_by(on_another_host(), slot)
     Slot.objects.filter(pk=slot.pk).update(worker={})
     assert reaper.reap() == 0
-    clock.now += reaper.SILENCE_SECONDS - 1
+    assert clock.listen(reaper.SILENCE_SECONDS - 1) == 0
     with Lock(), waiting_at_most(0.1), pytest.raises(OperationalError):
         reaper.reap()
-    clock.now += 2
-    assert reaper.reap() == 0
-    clock.now += reaper.SILENCE_SECONDS
-    assert reaper.reap() == 1
+    assert clock.listen(2) == 0
+    assert clock.listen(reaper.SILENCE_SECONDS) == 1
 
 
 def test_waiting_at_most_ends_with_its_block() -> None:
@@ -139,3 +161,46 @@ def test_waiting_at_most_ends_with_its_block() -> None:
         Job.objects.update(message="never")
     Job.objects.update(message="written")
     assert Job.objects.get().message == "written"
+
+
+def test_a_claim_that_was_recorded_but_not_answered_is_gone_on_with(slot: Slot) -> None:
+    job = make_job()
+    with unanswered_commit(once=Job.objects.exclude(token="").exists):
+        claimed = queue.claim_next(slot.kind, slot.name, this_process())
+    assert claimed is not None
+    runner.execute(claimed)
+    job.refresh_from_db()
+    assert (job.status, job.attempt, job.crashes) == (Status.COMPLETED, 1, 0)
+    assert outcomes() == [(1, "completed")]
+
+
+def test_a_claim_that_was_not_recorded_is_none(slot: Slot) -> None:
+    job = make_job()
+    with unanswered_statement("UPDATE", naming="token"), pytest.raises(OperationalError):
+        queue.claim_next(slot.kind, slot.name, this_process())
+    job.refresh_from_db()
+    assert (job.status, job.attempt, job.token) == (Status.QUEUED, 0, "")
+
+
+def test_an_end_that_breaks_while_it_is_told_is_told_again(slot: Slot, fake_kind: FakeKind) -> None:
+    fake_kind.script = [EngineFailed("out of memory", is_retryable=True)]
+    answers = iter([OperationalError("the server ended the connection"), True])
+
+    def stop_leftover(_: Job) -> bool:
+        answer = next(answers)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    fake_kind.stop_leftover = stop_leftover
+    job = run(slot)
+    assert (job.status, job.crashes, job.token) == (Status.QUEUED, 0, "")
+
+
+def test_an_end_that_cannot_be_told_at_all_raises_nothing_and_leaves_the_job_to_the_reaper(
+    slot: Slot, fake_kind: FakeKind
+) -> None:
+    fake_kind.script = [EngineFailed("out of memory")]
+    fake_kind.stop_leftover = lambda _: {}["never heard of"]
+    job = run(slot)
+    assert (job.status, bool(job.token)) == (Status.RUNNING, True)

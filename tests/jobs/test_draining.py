@@ -240,6 +240,7 @@ def test_a_worker_that_was_told_to_stop_and_is_killed_too_early_has_not_crashed(
     seen: list[dict] = []
     fake_kind.script = [
         Tick(),
+        lambda *_: wait_until(Job.objects.filter(holder__told_to_stop=True).exists, what="the note on the holder"),
         Holding(identity={"pid": 4711}),
         lambda job, _: seen.append(Job.objects.get(pk=job.pk).holder),
     ]

@@ -7,7 +7,8 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from jobs import identity, queue, reaper, transitions
+from isengard.settings import REAP_SECONDS
+from jobs import identity, queue, reaper, surprises, transitions, worker
 from jobs.models import Job, Slot, Status
 from tests.jobs.fakes import FakeKind, make_job, this_process
 
@@ -17,6 +18,7 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture(autouse=True)
 def _nothing_seen() -> None:
     reaper._seen.clear()
+    surprises._told.clear()
 
 
 def dead_process() -> dict:
@@ -44,6 +46,15 @@ class Clock:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 1000.0
         monkeypatch.setattr(reaper.time, "monotonic", lambda: self.now)
+
+    def listen(self, seconds: float) -> int:
+        """Let the time pass while the reaper looks as often as it does; return how many it ended."""
+        looks = [REAP_SECONDS] * int(seconds // REAP_SECONDS) + [seconds % REAP_SECONDS]
+        return sum(map(self._look_after, looks))
+
+    def _look_after(self, seconds: float) -> int:
+        self.now += seconds
+        return reaper.reap()
 
 
 def test_a_job_whose_worker_process_died_goes_back_to_the_queue_at_once(slot: Slot) -> None:
@@ -108,10 +119,8 @@ def test_a_silent_worker_elsewhere_loses_its_job_after_a_minute_of_the_reapers_c
     Slot.objects.update(heartbeat_at=timezone.now() - timedelta(minutes=5))
     job = claimed_by(on_another_host(), slot)
     assert reaper.reap() == 0
-    clock.now += 59
-    assert reaper.reap() == 0
-    clock.now += 2
-    assert reaper.reap() == 1
+    assert clock.listen(59) == 0
+    assert clock.listen(2) == 1
     assert Job.objects.get(pk=job.pk).status == Status.QUEUED
 
 
@@ -120,11 +129,9 @@ def test_a_heartbeat_starts_the_minute_anew_whatever_the_rows_clock_says(slot, m
     Slot.objects.update(heartbeat_at=timezone.now() - timedelta(minutes=5))
     job = claimed_by(on_another_host(), slot)
     reaper.reap()
-    clock.now += 59
+    clock.listen(58)
     Job.objects.filter(pk=job.pk).update(heartbeat=job.heartbeat + 1, heartbeat_at="2001-01-01T00:00Z")
-    assert reaper.reap() == 0
-    clock.now += 59
-    assert reaper.reap() == 0
+    assert clock.listen(59) == 0
 
 
 def test_a_host_whose_worker_lives_is_left_to_reap_for_itself(slot: Slot, monkeypatch) -> None:
@@ -132,8 +139,7 @@ def test_a_host_whose_worker_lives_is_left_to_reap_for_itself(slot: Slot, monkey
     claimed_by(on_another_host(), slot)
     Slot.objects.update(worker=on_another_host())
     reaper.reap()
-    clock.now += 120
-    assert reaper.reap() == 0
+    assert clock.listen(120) == 0
 
 
 def test_a_worker_that_was_replaced_on_its_slot_is_judged_by_its_silence(slot: Slot, monkeypatch) -> None:
@@ -141,8 +147,7 @@ def test_a_worker_that_was_replaced_on_its_slot_is_judged_by_its_silence(slot: S
     claimed_by(on_another_host(), slot)
     Slot.objects.update(worker={**on_another_host(), "pid_namespace": "of the new container"})
     assert reaper.reap() == 0
-    clock.now += 61
-    assert reaper.reap() == 1
+    assert clock.listen(61) == 1
 
 
 def test_a_worker_that_comes_back_while_it_is_judged_keeps_its_job(slot: Slot, fake_kind: FakeKind) -> None:
@@ -155,3 +160,35 @@ def test_a_worker_that_comes_back_while_it_is_judged_keeps_its_job(slot: Slot, f
     fake_kind.stop_leftover = beat
     assert reaper.reap() == 0
     assert Job.objects.get(pk=job.pk).token == job.token
+
+
+def test_a_reaper_that_has_not_looked_for_a_while_takes_nobody_for_silent(slot: Slot, monkeypatch) -> None:
+    clock = Clock(monkeypatch)
+    claimed_by(on_another_host(), slot)
+    Slot.objects.update(worker={})
+    assert reaper.reap() == 0
+    # Its own loop failed before it came to this, as everybody's did: nobody could beat either.
+    clock.now += 90
+    assert reaper.reap() == 0
+    assert clock.listen(59) == 0
+    assert clock.listen(2) == 1
+
+
+def test_a_row_that_cannot_be_judged_keeps_no_other_waiting_and_is_told_of_once(slot: Slot, caplog) -> None:
+    broken, other = claimed_by(dead_process(), slot), make_job()
+    Job.objects.filter(pk=broken.pk).update(kind="of a later release", slot="elsewhere")
+    queue.claim_next("fake", slot.name, dead_process())
+    assert (reaper.reap(), reaper.reap()) == (1, 0)
+    other.refresh_from_db()
+    assert (other.status, other.crashes) == (Status.QUEUED, 1)
+    (told,) = [record for record in caplog.records if broken.pk in record.message]
+    assert told.exc_info
+
+
+def test_whatever_goes_wrong_while_slots_are_kept_the_next_round_comes(slot: Slot, monkeypatch, caplog) -> None:
+    monkeypatch.setattr(worker.connection, "close", lambda: None)
+    monkeypatch.setattr(reaper, "reap", lambda: {}["never heard of"])
+    worker._keep_once()
+    worker._keep_once()
+    (told,) = [record for record in caplog.records if "never heard of" in record.message]
+    assert told.exc_info

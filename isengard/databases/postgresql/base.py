@@ -17,6 +17,9 @@ SHORTEST_CONNECT_SECONDS = 2
 USABLE_SECONDS = 2.0
 # Whoever is stopped in the middle of a transaction holds up the others for no longer than this.
 IDLE_IN_TRANSACTION_SECONDS = 60.0
+# A worker was frozen for longer than that, or the server has become a standby. Django tells both as internal errors;
+# but the server is away for this connection, and a new one may do.
+ENDED_BY_SERVER = (psycopg.errors.IdleInTransactionSessionTimeout, psycopg.errors.ReadOnlySqlTransaction)
 SET_BOUNDS = """
     SELECT set_config('lock_timeout', %s, false),
            set_config('statement_timeout', %s, false),
@@ -30,6 +33,13 @@ class ImpatientConnection(psycopg.Connection[Any]):
     answer_seconds: float | None = None
 
     def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
+        try:
+            return self._wait_for_answer(gen, interval, timeout)
+        except ENDED_BY_SERVER as exc:
+            self.pgconn.finish()
+            raise psycopg.OperationalError(str(exc)) from exc
+
+    def _wait_for_answer(self, gen: Any, interval: float, timeout: float | None) -> Any:
         if timeout is not None or self.answer_seconds is None:
             return super().wait(gen, interval, timeout)
         until = time.monotonic() + self.answer_seconds
