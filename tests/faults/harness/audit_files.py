@@ -1,16 +1,13 @@
 """Files against rows, both ways: each file is named or of a known folder, and each name has its whole file."""
 
 import hashlib
-import json
 import os
-import struct
 from collections.abc import Iterator
 from pathlib import Path
 
-from PIL import Image
-
 from tests.faults.harness.finding import Finding
 from tests.faults.harness.rows import Rows
+from tests.faults.harness.wholeness import why_broken
 
 NAMED = {
     "uploads": "SELECT key, bytes, sha256 FROM characters_trainingimage",
@@ -24,8 +21,6 @@ OWN_FOLDERS = ("run", "redis", "simulator", "models")
 OWN_FILES = ("isengard.sqlite3", "isengard.sqlite3-wal", "isengard.sqlite3-shm", "secret_key")
 THUMBNAILS = "thumbnails"
 PARTIAL_SUFFIXES = (".part", ".tmp")
-MOST_HEADER_BYTES = 100_000_000
-END_OF_PNG = b"IEND\xaeB`\x82"
 
 
 def audit_files(rows: Rows, data_dir: Path) -> list[Finding]:
@@ -71,42 +66,5 @@ def _broken(key: str, path: Path, size: int | None, sha256: str | None) -> Itera
         yield Finding("lost", f"{key} has {path.stat().st_size} bytes, and its row says {size}")
     elif sha256 and hashlib.sha256(path.read_bytes()).hexdigest() != sha256:
         yield Finding("lost", f"{key} has other bytes than its row says")
-    elif why := _unreadable(path):
+    elif why := why_broken(path.name, path.read_bytes()):
         yield Finding("lost", f"{key} cannot be read: {why}")
-
-
-def _unreadable(path: Path) -> str:
-    """Return what is wrong with a picture, a LoRA or a JSON file; "" where nothing is, or nobody can tell."""
-    try:
-        if path.suffix in (".png", ".jpg", ".webp"):
-            _read_picture(path)
-        elif path.suffix == ".safetensors":
-            _read_safetensors(path)
-        elif path.suffix == ".jsonl":
-            for line in path.read_bytes().splitlines():
-                json.loads(line)
-        elif path.suffix == ".json":
-            json.loads(path.read_bytes())
-    except (OSError, ValueError, struct.error, KeyError) as exc:
-        return str(exc) or type(exc).__name__
-    return ""
-
-
-def _read_picture(path: Path) -> None:
-    """Raises OSError or ValueError unless it can be decoded, and a PNG is there to its last byte."""
-    with Image.open(path) as picture:
-        picture.load()
-    if path.suffix == ".png" and not path.read_bytes().endswith(END_OF_PNG):
-        raise ValueError("the end of the picture is missing")
-
-
-def _read_safetensors(path: Path) -> None:
-    """Raises ValueError unless the header is whole and its tensors fill the file to the last byte."""
-    with path.open("rb") as file:
-        (length,) = struct.unpack("<Q", file.read(8))
-        if length > MOST_HEADER_BYTES:
-            raise ValueError(f"a header of {length} bytes")
-        header = json.loads(file.read(length))
-    ends = [tensor["data_offsets"][1] for name, tensor in header.items() if name != "__metadata__"]
-    if 8 + length + max(ends, default=0) != path.stat().st_size:
-        raise ValueError("the tensors do not fill the file")

@@ -7,10 +7,13 @@ from typing import Any
 
 from tests.faults.harness.finding import Finding
 from tests.faults.harness.ledger import ENDED, Promise
-from tests.faults.harness.rows import Rows, as_json
+from tests.faults.harness.rows import Rows, as_json, as_time
 
-# After so many crashes without a checkpoint in between a job is given up, in words.
+# After so many crashes without a checkpoint in between a job is given up, in these words.
 MOST_CRASHES = 3
+GIVEN_UP = "Gave up after "
+# The words of a job that met a mistake of Isengard itself: no fault excuses them.
+MISTAKE = "Isengard itself failed"
 COLUMNS = "id, kind, status, attempt, crashes, token, holder, gpu_id, error_message, output_key, config"
 
 
@@ -32,9 +35,8 @@ def audit_jobs(rows: Rows, promises: Sequence[Promise]) -> list[Finding]:
 
 def gave_up(rows: Rows) -> list[str]:
     """Return the jobs that were given up after too many crashes: no violation, but to be told."""
-    return [
-        job for job, attempt in rows.ask("SELECT id, attempt FROM jobs_job WHERE status = 'failed'") if attempt >= 3
-    ]
+    failed = rows.ask("SELECT id, error_message FROM jobs_job WHERE status = 'failed'")
+    return [job for job, message in failed if message.startswith(GIVEN_UP)]
 
 
 def _still_at_work(row: dict[str, Any]) -> Iterator[Finding]:
@@ -52,15 +54,20 @@ def _not_as_promised(promise: Promise, row: dict[str, Any], attempts: list[dict[
         yield Finding("wrong result", f"{promise.job} has another config than it was accepted with")
     if promise.cancelling == "confirmed" and status != "cancelled":
         yield Finding("wrong result", f"{promise.job} was cancelled and is {status}")
-    if promise.cancelling == "no" and status == "cancelled":
+    if promise.cancelling == "no" and status == "cancelled" and not promise.is_hopeless:
         yield Finding("wrong result", f"{promise.job} is cancelled and nobody asked for that")
+    if promise.is_hopeless and status == "completed":
+        yield Finding("wrong result", f"{promise.job} is completed, though its deadline was too short for that")
+    if promise.not_before and attempts and as_time(attempts[0]["claimed_at"]) < as_time(promise.not_before):
+        yield Finding("wrong result", f"{promise.job} was begun before {promise.not_before}")
     if status == "failed" and not _may_fail(row, attempts):
         yield Finding("lost", f"{promise.job} failed in attempt {row['attempt']}: {row['error_message']}")
 
 
 def _may_fail(row: dict[str, Any], attempts: list[dict[str, Any]]) -> bool:
-    crashed = sum(attempt["outcome"] in ("crashed", "failed") for attempt in attempts)
-    return crashed >= MOST_CRASHES
+    crashed = sum(attempt["outcome"] == "crashed" for attempt in attempts)
+    why = row["error_message"]
+    return crashed >= MOST_CRASHES and why.startswith(GIVEN_UP) and MISTAKE not in why
 
 
 # --- attempts ---
@@ -81,6 +88,9 @@ def _attempts_of(row: dict[str, Any], attempts: list[dict[str, Any]]) -> Iterato
     for attempt in attempts:
         if row["status"] in ENDED and attempt["ended_at"] is None:
             yield Finding("stuck", f"attempt {attempt['number']} of {job} never ended")
+    for attempt in attempts[:-1]:
+        if attempt["outcome"] in ENDED:
+            yield Finding("doubled", f"{job} was {attempt['outcome']} in attempt {attempt['number']}, then begun again")
     for before, after in itertools.pairwise(attempts):
         if before["ended_at"] is not None and before["ended_at"] > after["claimed_at"]:
             yield Finding("doubled", f"attempts {before['number']} and {after['number']} of {job} overlap")

@@ -7,7 +7,7 @@ from typing import Any
 
 import requests
 
-from tests.faults.harness.ledger import Ledger, Promise
+from tests.faults.harness.ledger import Gift, Ledger, Promise
 from tests.faults.harness.orders import Order
 
 PATIENCE_SECONDS = 240.0
@@ -59,7 +59,8 @@ class Customer:
 
     def make_character(self, name: str, photo: bytes) -> str:
         body = {"name": name, "trigger_word": f"{name.lower()}_person"}
-        character = str(self.ask("POST", "/api/characters", json=body).json()["id"])
+        answer = self.ask("POST", "/api/characters", json=body).json()
+        character = self._ledger.note_gift(Gift("character", str(answer["id"])))
         self.give_photo(character, f"{name}.jpg", photo)
         return character
 
@@ -68,20 +69,24 @@ class Customer:
         answer = self.ask("POST", f"/api/characters/{character}/images", files=files).json()
         if len(answer["uploaded"]) != 1:
             self._ledger.complain(f"A photo was not taken: {answer}")
+        for taken in answer["uploaded"]:
+            self._ledger.note_gift(Gift("photo", taken, character))
 
     def give_image(self, content: bytes) -> str:
         files = {"file": ("given.jpg", content, "image/jpeg")}
-        return str(self.ask("POST", "/api/generation/images", files=files).json()["name"])
+        answer = self.ask("POST", "/api/generation/images", files=files).json()
+        return self._ledger.note_gift(Gift("image", str(answer["name"])))
 
     def give_lora(self, name: str, content: bytes) -> str:
         files = {"file": (f"{name}.safetensors", content, "application/octet-stream")}
-        return str(self.ask("POST", "/api/loras/upload", files=files, data={"name": name}).json()["id"])
+        answer = self.ask("POST", "/api/loras/upload", files=files, data={"name": name}).json()
+        return self._ledger.note_gift(Gift("LoRA", str(answer["id"])))
 
     def order(self, order: Order, body: dict[str, Any]) -> Promise:
         path = f"/api/{order.kind}"
         answers = self._sent(order, path, body)
         self._check_twins(answers)
-        return self._promised(order, answers[0], source="")
+        return self._promised(order, answers[0], not_before=body.get("start_after", ""))
 
     def repeat(self, promise: Promise, verb: str, body: dict[str, Any]) -> Promise:
         """Retry, extend or rerun an ended job."""
@@ -103,10 +108,9 @@ class Customer:
         if len({answer["id"] for answer in answers}) > 1:
             self._ledger.complain(f"One request, sent twice, started {[answer['id'] for answer in answers]}")
 
-    def _promised(self, order: Order, answer: dict[str, Any], *, source: str) -> Promise:
+    def _promised(self, order: Order, answer: dict[str, Any], **more: str) -> Promise:
         count = int(answer.get("count", 1))
-        promise = Promise(answer["id"], order, order.kind, answer["config"], count, source=source)
-        return self._ledger.note(promise)
+        return self._ledger.note(Promise(answer["id"], order, order.kind, answer["config"], count, **more))
 
     def cancel(self, promise: Promise) -> None:
         """Cancel; a second try after a lost answer is told that the job is cancelled already."""

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from tests.api_client import photo
@@ -138,8 +139,8 @@ class Driver:
             content = photo(order.number % 256, width=512, height=700)
             self._customer.give_photo(self.characters[order.character], f"more{order.number}.jpg", content)
         if order.kind == "training":
-            return {"character_id": self.characters[order.character], "config": config}
-        return {"config": config, "count": order.count}
+            return {"character_id": self.characters[order.character], "config": config, **_times(order)}
+        return {"config": config, "count": order.count, **_times(order)}
 
     def _repeat(self, promise: Promise) -> None:
         if promise.kind == "generation":
@@ -175,3 +176,13 @@ class Driver:
             "not every process is up": not self.site.is_up(),
         }
         return ", ".join(fact for fact, is_so in facts.items() if is_so)
+
+
+def _times(order: Order) -> dict[str, Any]:
+    times: dict[str, Any] = {}
+    if order.deadline_seconds is not None:
+        times["deadline_seconds"] = order.deadline_seconds
+    if order.starts_in_seconds:
+        start = datetime.now(UTC) + timedelta(seconds=order.starts_in_seconds)
+        times["start_after"] = start.isoformat(timespec="milliseconds")
+    return times

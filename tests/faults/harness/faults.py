@@ -13,11 +13,12 @@ def _nothing() -> None:
 
 @dataclass(frozen=True, slots=True)
 class Scar:
-    """What a strike left: `told` for the log; `heal` is called after so many seconds."""
+    """What a strike left: `told` for the log; `heal` is called after so many seconds, also if nothing was hit."""
 
     told: str
     seconds: float = 0.0
     heal: Callable[[], None] = _nothing
+    is_hit: bool = True
 
 
 Strike = Callable[[Site, Random], Scar]
@@ -35,7 +36,7 @@ class Fault:
 
 
 REGISTRY: dict[str, Fault] = {}
-MISSED = Scar("nobody was there to be hit")
+MISSED = Scar("nobody was there to be hit", is_hit=False)
 
 
 def fault(name: str, weight: int, *, needs: str = "", is_slow: bool = False) -> Callable[[Strike], Strike]:

@@ -24,10 +24,25 @@ class Promise:
     cancelling: Literal["no", "asked", "confirmed"] = "no"
     status: str = ""
     is_repeated: bool = False
+    not_before: str = ""
+
+    @property
+    def is_hopeless(self) -> bool:
+        """Return whether its deadline is too short: a repetition has none."""
+        return self.order.is_hopeless and not self.source
 
     @property
     def has_ended(self) -> bool:
         return self.status in ENDED
+
+
+@dataclass(frozen=True, slots=True)
+class Gift:
+    """What a customer gave and was told of: the id or the name by which it is asked for."""
+
+    kind: Literal["character", "photo", "image", "LoRA"]
+    name: str
+    character: str = ""
 
 
 @dataclass
@@ -37,6 +52,7 @@ class Ledger:
     path: Path
     promises: dict[str, Promise] = field(default_factory=dict)
     complaints: list[str] = field(default_factory=list)
+    gifts: list[Gift] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def note(self, promise: Promise) -> Promise:
@@ -44,6 +60,12 @@ class Ledger:
             self.promises.setdefault(promise.job, promise)
             self._write(job=promise.job, number=promise.order.number, source=promise.source, config=promise.config)
         return promise
+
+    def note_gift(self, gift: Gift) -> str:
+        with self._lock:
+            self.gifts.append(gift)
+            self._write(given=gift.kind, name=gift.name, character=gift.character)
+        return gift.name
 
     def complain(self, what: str) -> None:
         with self._lock:

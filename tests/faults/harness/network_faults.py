@@ -21,7 +21,8 @@ def _needed(link: str) -> str:
 
 
 def _cut(link: str, site: Site, chance: Random) -> Scar:
-    return Scar(f"{site.links[link].cut()} connections to {link} cut")
+    cut = site.links[link].cut()
+    return Scar(f"{cut} connections to {link} cut", is_hit=cut > 0)
 
 
 def _freeze(link: str, site: Site, chance: Random) -> Scar:
@@ -78,7 +79,7 @@ def wipe_redis(site: Site, chance: Random) -> Scar:
     try:
         _redis(site).flushall()
     except redis.RedisError as exc:
-        return Scar(f"redis could not be wiped: {exc}")
+        return Scar(f"redis could not be wiped: {exc}", is_hit=False)
     return Scar("redis wiped")
 
 
@@ -97,7 +98,7 @@ def send_messages_nobody_expects(site: Site, chance: Random) -> Scar:
         for task in ("jobs.sweep", "jobs.reap"):
             app.send_task(task, queue="maintenance", retry=False)
     except (OperationalError, redis.RedisError, OSError) as exc:
-        return Scar(f"messages could not be sent: {exc}")
+        return Scar(f"messages could not be sent: {exc}", is_hit=False)
     finally:
         app.close()
     return Scar(f"{RINGS} rings and 5 strange messages to {kind}")

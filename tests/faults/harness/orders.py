@@ -1,12 +1,15 @@
 """What the customers of a run ask for: the same list for the same seed."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any, Literal
 
 CHARACTERS = 3
 TRAINING_SHARE = 0.15
 SIDE_PIXELS = 512
+# Nobody misses the one, and a training of so many steps cannot but miss the other, which is the shortest there is.
+GENEROUS_SECONDS, TOO_SHORT_SECONDS = 86_400, 5
+HOPELESS_STEPS = 4000
 
 Sending = Literal["once", "twice at once", "answer lost"]
 When = Literal["never", "at once", "while it runs"]
@@ -14,7 +17,8 @@ When = Literal["never", "at once", "while it runs"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """`character`: whose number; `gives`: what is uploaded for it first; `again`: repeated once it has ended."""
+    """`character`: whose number; `gives`: what is uploaded for it first; `again`: repeated once it has ended;
+    `is_hopeless`: it cannot end by its deadline."""
 
     number: int
     kind: Literal["training", "generation"]
@@ -26,11 +30,36 @@ class Order:
     gives: Literal["nothing", "an image", "a LoRA", "photos"] = "nothing"
     again: bool = False
     is_followed: bool = field(default=False)
+    deadline_seconds: int | None = None
+    starts_in_seconds: float = 0.0
+    is_hopeless: bool = False
 
 
 def planned_orders(seed: int, how_many: int) -> list[Order]:
     chance = Random(f"orders {seed}")
-    return [_order(chance, number) for number in range(how_many)]
+    times = Random(f"times {seed}")
+    return [_timed(times, _order(chance, number)) for number in range(how_many)]
+
+
+def _timed(chance: Random, order: Order) -> Order:
+    """Give some orders a deadline or a time to start at."""
+    wish = chance.choices(("none", "generous", "too short", "later"), (82, 7, 4, 7))[0]
+    later = round(chance.uniform(2.0, 8.0), 1)
+    if wish == "generous":
+        return replace(order, deadline_seconds=GENEROUS_SECONDS)
+    if wish == "later":
+        return replace(order, starts_in_seconds=later)
+    if wish == "too short" and order.kind == "training":
+        config = order.config | {"steps": HOPELESS_STEPS, "checkpoint_every_n_steps": 1000}
+        return replace(
+            order,
+            config=config,
+            deadline_seconds=TOO_SHORT_SECONDS,
+            is_hopeless=True,
+            cancelled="never",
+            again=False,
+        )
+    return order
 
 
 def _order(chance: Random, number: int) -> Order:

@@ -70,14 +70,16 @@ for _role in ("training worker", "generation worker"):
 @fault("kill supervisor", 4)
 def kill_supervisor(site: Site, chance: Random) -> Scar:
     seconds = _seconds(chance, 0.1, 2.0)
-    site.end_supervisor(signal.SIGKILL, seconds_away=seconds)
+    if not site.end_supervisor(signal.SIGKILL, seconds_away=seconds):
+        return MISSED
     return Scar(f"SIGKILL to the supervisor, started again after {seconds} s")
 
 
 @fault("tell supervisor to stop", 3)
 def tell_supervisor_to_stop(site: Site, chance: Random) -> Scar:
     seconds = _seconds(chance, 0.1, 2.0)
-    site.end_supervisor(signal.SIGTERM, seconds_away=seconds)
+    if not site.end_supervisor(signal.SIGTERM, seconds_away=seconds):
+        return MISSED
     return Scar(f"SIGTERM to the supervisor, started again {seconds} s after its end")
 
 
@@ -91,7 +93,7 @@ def tell_all_workers_to_stop(site: Site, chance: Random) -> Scar:
     """As a deploy does."""
     hit = [process for role in WORKERS for process in site.processes(role)]
     _send(hit, signal.SIGTERM)
-    return Scar(f"SIGTERM to {len(hit)} workers")
+    return Scar(f"SIGTERM to {len(hit)} workers", is_hit=bool(hit))
 
 
 @fault("kill all at once", 2)
@@ -99,7 +101,7 @@ def kill_all_at_once(site: Site, chance: Random) -> Scar:
     """As a power cut does, but for the supervisor."""
     hit = [process for role in sorted(ROLES) for process in site.processes(role)]
     _send(hit, signal.SIGKILL)
-    return Scar(f"SIGKILL to {len(hit)} processes")
+    return Scar(f"SIGKILL to {len(hit)} processes", is_hit=bool(hit))
 
 
 # --- the servers outside ---
@@ -107,12 +109,25 @@ def kill_all_at_once(site: Site, chance: Random) -> Scar:
 
 def _kill_service(name: str, site: Site, chance: Random) -> Scar:
     seconds = _seconds(chance, 0.3, 5.0)
+    if not site.services[name].is_running:
+        return MISSED
     site.services[name].kill(seconds_away=seconds)
     return Scar(f"{name} killed, back after {seconds} s")
 
 
+def _tell_service(name: str, site: Site, chance: Random) -> Scar:
+    """As an operator who restarts it: what it has begun may come to its end, within some seconds."""
+    seconds = _seconds(chance, 1.0, 6.0)
+    if not site.services[name].is_running:
+        return MISSED
+    end = site.services[name].tell_to_stop(seconds_away=seconds)
+    return Scar(f"SIGTERM to {name}, back after {seconds} s", seconds, end)
+
+
 def _stop_service(name: str, site: Site, chance: Random) -> Scar:
     seconds = _seconds(chance, 1.0, 8.0)
+    if not site.services[name].is_running:
+        return MISSED
     site.services[name].signal(signal.SIGSTOP)
     return Scar(f"{name} stopped for {seconds} s", seconds, partial(site.services[name].signal, signal.SIGCONT))
 
@@ -120,6 +135,7 @@ def _stop_service(name: str, site: Site, chance: Random) -> Scar:
 for _name, _weight in {"redis": 5, "comfyui-a": 4, "comfyui-b": 4, "postgresql": 6}.items():
     fault(f"kill {_name}", _weight, needs=_name)(partial(_kill_service, _name))
     fault(f"stop {_name} for a while", 2, needs=_name)(partial(_stop_service, _name))
+    fault(f"tell {_name} to stop", 1, needs=_name)(partial(_tell_service, _name))
 
 
 @fault("kill a connection's process of postgresql", 4, needs="postgresql")

@@ -5,6 +5,7 @@ import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
@@ -38,3 +39,9 @@ def postgresql_rows(url: str) -> Rows:
 def as_json(value: Any) -> Any:
     """Return what a JSON column holds: SQLite gives its text."""
     return json.loads(value) if isinstance(value, str) else value
+
+
+def as_time(value: Any) -> datetime:
+    """Return what a column of a moment holds: SQLite gives its text, and no zone."""
+    moment = datetime.fromisoformat(value) if isinstance(value, str) else value
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -9,7 +9,8 @@ from tests.faults.harness.auditor import audit_running, audit_stopped, audit_swe
 from tests.faults.harness.driver import Driver
 from tests.faults.harness.ledger import Ledger
 from tests.faults.harness.orders import planned_orders
-from tests.faults.harness.schedule import Schedule, strikes_for
+from tests.faults.harness.readers import Reader
+from tests.faults.harness.schedule import Schedule, planned_strikes, usable_at
 from tests.faults.harness.site import Site
 from tests.faults.harness.tally import Tally
 from tests.faults.harness.witness import Witness
@@ -50,18 +51,22 @@ def run(wanted: Wanted, say: Callable[[str], None]) -> Tally:
 
 
 def _drive(wanted: Wanted, site: Site, ledger: Ledger, tell: Callable[[str], None]) -> Tally:
-    strikes = strikes_for(site, wanted.seed, faults=wanted.faults, jobs=wanted.jobs)
-    schedule = Schedule(site, strikes, tell)
-    witness = Witness([f"http://127.0.0.1:{site.services[name].port}" for name in ("comfyui-a", "comfyui-b")])
+    usable = usable_at(site, faults=wanted.faults)
+    strikes = planned_strikes(wanted.seed, faults=wanted.faults, jobs=wanted.jobs, usable=usable)
+    schedule = Schedule(site, strikes, usable, tell)
+    witness = Witness(site.comfyui_urls)
+    reader = Reader(site.url, lambda: site.rows)
     driver = Driver(site, planned_orders(wanted.seed, wanted.jobs), ledger, schedule, tell)
     witness.start()
+    reader.start()
     try:
         driver.go()
         tell("every job has ended, or nothing moves any more")
         unrest = driver.wait_until_quiet()
     finally:
         driver.followers.stop()
+        reader.stop()
         witness.stop()
-    tally = audit_running(driver, witness, unrest=unrest)
+    tally = audit_running(driver, witness, reader, unrest=unrest)
     audit_swept(site, tally)
     return tally

@@ -4,7 +4,7 @@ import heapq
 import itertools
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 
 from tests.faults.harness import network_faults, operator_faults, process_faults
@@ -40,14 +40,24 @@ def planned_strikes(seed: int, *, faults: int, jobs: int, usable: list[Fault]) -
     return [Strike(number, *each) for number, each in enumerate(zip(moments, chosen, drawn, strict=True), start=1)]
 
 
+def instead_of(strike: Strike, usable: list[Fault]) -> Strike:
+    """Return what strikes in place of one that hit nothing: always the same in place of the same."""
+    chance = Random(strike.draw)
+    chosen = chance.choices(usable, [each.weight for each in usable])[0]
+    return replace(strike, fault=chosen, draw=chance.randrange(2**32))
+
+
 @dataclass
 class Schedule:
-    """Strikes when it is time, and heals what struck when that is over. `say` gets every line for the log."""
+    """Strikes when it is time, and heals what struck when that is over. `say` gets every line for the log; `usable` is
+    what may strike in place of a fault that hit nothing."""
 
     site: Site
     strikes: list[Strike]
+    usable: list[Fault]
     say: Callable[[str], None]
     struck: list[Strike] = field(default_factory=list)
+    missed: list[Strike] = field(default_factory=list)
     _scars: list[tuple[float, int, Scar]] = field(default_factory=list)
     _count: "itertools.count[int]" = field(default_factory=itertools.count)
     _last: float = field(default_factory=time.monotonic)
@@ -74,9 +84,13 @@ class Schedule:
     def _strike(self, strike: Strike) -> None:
         scar = strike.fault.strike(self.site, Random(strike.draw))
         self.say(f"fault {strike.number}: {strike.fault.name}: {scar.told}")
-        self.struck.append(strike)
         self._last = time.monotonic()
         heapq.heappush(self._scars, (self._last + scar.seconds, next(self._count), scar))
+        if scar.is_hit:
+            self.struck.append(strike)
+        else:
+            self.missed.append(strike)
+            self.strikes[len(self.struck)] = instead_of(strike, self.usable)
 
     def _heal(self, scar: Scar) -> None:
         scar.heal()
@@ -84,6 +98,5 @@ class Schedule:
             self.say(f"over: {scar.told}")
 
 
-def strikes_for(site: Site, seed: int, *, faults: int, jobs: int) -> list[Strike]:
-    usable = choices(set(site.services), with_slow=faults >= SLOW_FROM_FAULTS)
-    return planned_strikes(seed, faults=faults, jobs=jobs, usable=usable)
+def usable_at(site: Site, *, faults: int) -> list[Fault]:
+    return choices(set(site.services), with_slow=faults >= SLOW_FROM_FAULTS)

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -79,6 +79,13 @@ class Service:
         self.start_at = time.monotonic() + seconds_away
         self.signal(signal.SIGKILL)
 
+    def tell_to_stop(self, *, seconds_away: float) -> Callable[[], None]:
+        """Return what has to be done after so many seconds, if it still lives then."""
+        self.start_at = time.monotonic() + seconds_away
+        self.signal(signal.SIGTERM)
+        told = self.process
+        return lambda: self.signal(signal.SIGKILL) if self.process is told and self.is_running else None
+
     def signal(self, number: signal.Signals) -> None:
         if self.process is not None:
             with suppress(ProcessLookupError):
@@ -150,6 +157,12 @@ class Database:
         if self._is_started:
             self._is_started = False
             self._server.kill()
+
+    def tell_to_stop(self, *, seconds_away: float) -> Callable[[], None]:
+        """Return what has to be done after so many seconds: it waits for its clients, and takes no more of them."""
+        told = self._server.pid
+        os.kill(told, signal.SIGTERM)
+        return lambda: self.kill(seconds_away=0.0) if self._is_started and self._server.pid == told else None
 
     def signal(self, number: signal.Signals) -> None:
         if self._is_started:

@@ -1,13 +1,17 @@
 """One whole Isengard for a run: the supervisor's processes, the servers outside of it, and the links between them."""
 
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
-from contextlib import suppress
+from contextlib import closing, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
+import psycopg
+import redis
 import requests
 
 from tests.conftest import wait_until
@@ -18,8 +22,10 @@ from tests.stack import ROOT, Stack
 
 STEP_SECONDS = "0.004"
 START_SECONDS = 90
+COMMAND_SECONDS = 120
 # One training worker, and two ComfyUI servers.
 SLOTS = 3
+COMFYUI = ("comfyui-a", "comfyui-b")
 SQLITE_NAME = "isengard.sqlite3"
 # The words in a command line by which a process of the supervisor is known.
 ROLES = {
@@ -31,6 +37,14 @@ ROLES = {
     "guard": ("isengard.supervisor.guard",),
     "trainer": ("run.py",),
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Managed:
+    """How a management command ended, and all that it said."""
+
+    code: int
+    output: str
 
 
 class Site:
@@ -48,6 +62,7 @@ class Site:
         self.links["web"] = Proxy(("127.0.0.1", self.stack.port)).start()
         self.start_at = 0.0
         self.extras: list[subprocess.Popen[bytes]] = []
+        self.complaints: list[str] = []
 
     def _declare_services(self) -> dict[str, AnyService]:
         loras = self.data_dir / "loras"
@@ -77,6 +92,11 @@ class Site:
     def url(self) -> str:
         """The API as customers reach it."""
         return f"http://{self.links['web'].address}"
+
+    @property
+    def comfyui_urls(self) -> list[str]:
+        """The ComfyUI servers, past the links."""
+        return [f"http://127.0.0.1:{self.services[name].port}" for name in COMFYUI]
 
     @property
     def rows(self) -> Rows:
@@ -166,13 +186,37 @@ class Site:
             return sorted(self.stack.processes(*ROLES[role]), key=lambda process: process.pid)
         return []
 
-    def manage(self, *words: str) -> bool:
-        """Run a management command as an operator would; return whether it did its work."""
+    def manage(self, *words: str) -> Managed:
+        """Run a management command as an operator would."""
         argv = [sys.executable, "manage.py", *words]
+        command = subprocess.Popen(
+            argv, cwd=ROOT, env=self.stack.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
+        try:
+            output, _ = command.communicate(timeout=COMMAND_SECONDS)
+        except subprocess.TimeoutExpired:
+            command.kill()
+            output, _ = command.communicate()
         with self.stack.log_path.open("ab") as log:
-            environment = self.stack.environment
-            done = subprocess.run(argv, cwd=ROOT, env=environment, stdout=log, stderr=log, timeout=120, check=False)
-        return done.returncode == 0
+            log.write(output)
+        return Managed(command.returncode, output.decode(errors="replace"))
+
+    def do_servers_answer(self) -> bool:
+        """Return whether the database would take a change now and Redis answers, both as Isengard reaches them."""
+        port = int(self.links["redis"].address.rpartition(":")[2])
+        try:
+            redis.Redis(port=port, socket_connect_timeout=2, socket_timeout=2).ping()
+            if self.database == "postgresql":
+                with psycopg.connect(
+                    self._database_url(), connect_timeout=3, options="-c statement_timeout=2000"
+                ) as it:
+                    it.execute("SELECT 1")
+            else:
+                with closing(sqlite3.connect(self.data_dir / SQLITE_NAME, timeout=2)) as database:
+                    database.execute("BEGIN IMMEDIATE")
+        except (redis.RedisError, *AWAY):
+            return False
+        return True
 
     def start_extra(self, *words: str, **environment: str) -> subprocess.Popen[bytes]:
         """Start one more process of Isengard beside the supervisor's."""
@@ -190,7 +234,10 @@ class Site:
         self.extras.append(extra)
         return extra
 
-    def end_supervisor(self, number: signal.Signals, *, seconds_away: float) -> None:
+    def end_supervisor(self, number: signal.Signals, *, seconds_away: float) -> bool:
+        """Return whether there was one."""
+        if not self.is_supervised or self.stack.process is None:
+            return False
         self.start_at = time.monotonic() + seconds_away
-        if self.is_supervised and self.stack.process is not None:
-            self.stack.process.send_signal(number)
+        self.stack.process.send_signal(number)
+        return True

@@ -12,6 +12,7 @@ import requests
 
 JOB_VARIABLE, ATTEMPT_VARIABLE = "ISENGARD_JOB", "ISENGARD_ATTEMPT"
 TAG = "isengard"
+PROCESS = "process "
 LOOK_EVERY_SECONDS = 1.0
 
 
@@ -56,11 +57,19 @@ class Witness:
 
 
 def doubled(at_work: list[Work]) -> list[list[Work]]:
-    """Return the work at jobs of which more than one attempt is at work."""
+    """Return the work at jobs of which more than one attempt is at work, or one on more than one server.
+
+    An attempt has one slot, and that is one server; the processes of a trainer are many.
+    """
     by_job: dict[str, list[Work]] = defaultdict(list)
     for work in at_work:
         by_job[work.job].append(work)
-    return [works for works in by_job.values() if len({work.attempt for work in works}) > 1]
+    return [works for works in by_job.values() if _is_doubled(works)]
+
+
+def _is_doubled(works: list[Work]) -> bool:
+    servers = {work.place for work in works if not work.place.startswith(PROCESS)}
+    return len({work.attempt for work in works}) > 1 or len(servers) > 1
 
 
 def trainers() -> Iterator[Work]:
@@ -68,7 +77,7 @@ def trainers() -> Iterator[Work]:
         with suppress(psutil.Error, OSError, ValueError):
             environment = process.environ()
             if {JOB_VARIABLE, ATTEMPT_VARIABLE} <= environment.keys() and process.status() != psutil.STATUS_ZOMBIE:
-                yield Work(environment[JOB_VARIABLE], int(environment[ATTEMPT_VARIABLE]), f"process {process.pid}")
+                yield Work(environment[JOB_VARIABLE], int(environment[ATTEMPT_VARIABLE]), f"{PROCESS}{process.pid}")
 
 
 def prompts(url: str) -> Iterator[Work]:
