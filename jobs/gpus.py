@@ -1,11 +1,13 @@
 """The figures of this host's GPUs: sampled by whoever works on them, kept with the GPU's row."""
 
 import threading
+from collections.abc import Mapping
 from datetime import timedelta
 
 from django.conf import settings
 from django.utils import timezone
 
+from jobs import readable
 from jobs.models import GpuLease, Job, Status
 from jobs.nvml import GpuFigures, Sampler
 
@@ -35,6 +37,11 @@ def record_figures(host: str, gpu: str) -> None:
     figures = latest_figures(host, gpu)
     if figures is not None:
         GpuLease.objects.filter(host=host, gpu=gpu).update(figures=figures, figures_at=timezone.now())
+
+
+def in_words(figures: Mapping[str, float]) -> str:
+    memory = readable.gpu_memory(figures["memory_used"], figures["memory_total"])
+    return f"{figures['utilization']:.0f} % busy, {memory}, {figures['temperature']:.0f} °C"
 
 
 def refresh(job: Job) -> None:

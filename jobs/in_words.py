@@ -7,6 +7,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from jobs import readable
+
 _NO_UNITS: Mapping[str, str] = MappingProxyType({})
 _SPELT = {"lora": "LoRA", "loras": "LoRAs", "controlnet": "ControlNet", "ipadapter": "IP-Adapter", "id": "id"}
 # Longer ones get the page's whole width.
@@ -70,5 +72,5 @@ def _worded(value: object, unit: str) -> str:
         return "\n".join(_worded(each, "") for each in value)
     if isinstance(value, Mapping):
         return ", ".join(f"{label_of(str(name)).lower()} {_worded(each, '')}" for name, each in value.items())
-    text = f"{value:g}" if isinstance(value, float) else str(value)
+    text = readable.number(value) if isinstance(value, float) else str(value)
     return f"{text} {unit}" if unit else text

@@ -1,7 +1,9 @@
 """Durations, sizes and tables as people read them: in the admin and in the commands."""
 
+import math
 from collections.abc import Sequence
 from datetime import datetime
+from decimal import Decimal
 
 from django.utils import timezone
 
@@ -35,6 +37,16 @@ def size(count_bytes: float) -> str:
         if count_bytes < 999.95:
             return f"{count_bytes:.1f} {unit}"
     return f"{count_bytes / 1000:.1f} TB"
+
+
+def gpu_memory(used_mebibytes: float, total_mebibytes: float) -> str:
+    """Return `23.4 of 24.0 GiB`, as drivers and engines count it."""
+    return f"{used_mebibytes / 1024:.1f} of {total_mebibytes / 1024:.1f} GiB"
+
+
+def number(value: float, digits: int = 6) -> str:
+    """Return a number with so many significant digits, and without a power of ten: 0.00005."""
+    return f"{Decimal(f'{value:.{digits}g}'):f}" if math.isfinite(value) else str(value)
 
 
 def shortened(text: str, length: int) -> str:

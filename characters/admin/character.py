@@ -1,6 +1,7 @@
 """Characters: who is there, how far each has come, and the way to each one's page."""
 
 from datetime import timedelta
+from operator import attrgetter
 from typing import Any
 
 from django.contrib import admin
@@ -16,6 +17,8 @@ from characters import lifecycle
 from characters.admin import related, showing
 from characters.admin.character_acts import CharacterActs
 from characters.admin.character_page import page_of
+from characters.admin.deleting import DeletingAdmin
+from characters.admin.exporting import ExportingAdmin
 from characters.listing import with_counts
 from characters.models import Character, Lora, TrainingImage
 
@@ -82,7 +85,7 @@ class CharacterList(ChangeList):
 
 
 @admin.register(Character)
-class CharacterAdmin(CharacterActs):
+class CharacterAdmin(ExportingAdmin, CharacterActs, DeletingAdmin):
     list_display = (
         "photo",
         "name",
@@ -101,6 +104,10 @@ class CharacterAdmin(CharacterActs):
     date_hierarchy = "created_at"
     ordering = ("-created_at", "-id")
     fields = EDITED
+    export_columns = {
+        name: attrgetter(name)
+        for name in ("id", *EDITED, "image_count", "lora_version", "lora_count", "created_at", "updated_at")
+    }
     change_form_template = "admin/characters/character/change_form.html"
 
     class Media:
@@ -196,7 +203,3 @@ class CharacterAdmin(CharacterActs):
 
     def delete_model(self, request: HttpRequest, obj: Character) -> None:
         lifecycle.delete_character(obj.pk)
-
-    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Character]) -> None:
-        for character_id in list(queryset.values_list("pk", flat=True)):
-            lifecycle.delete_character(character_id)

@@ -80,7 +80,7 @@ class CharacterActs(ModelAdmin):
     def _add_photos(self, request: HttpRequest, object_id: str) -> HttpResponse:
         character = get_object_or_404(Character, pk=object_id)
         try:
-            uploading.refuse_without_room(Request(request))
+            uploading.refuse_without_room(Request(request), max_file_bytes=photos.MAX_BYTES)
             outcome = images.add_photos(character.pk, _sent(request))
         except uploading.StorageLow as low:
             return _answer(request, character, refusal=str(low.detail), status=HTTPStatus.INSUFFICIENT_STORAGE)

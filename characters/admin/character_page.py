@@ -1,5 +1,6 @@
 """The page of one character: photos, versions of its LoRA, and what was made of them."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -38,7 +39,7 @@ class Version:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Samples side by side: a row for each prompt, a cell for each version."""
+    """Samples side by side: a row for each prompt, as often as it was used, a cell for each version."""
 
     versions: list[Version]
     rows: list[tuple[str, list[Sample | None]]]
@@ -81,9 +82,21 @@ def compare(versions: Sequence[Version]) -> Comparison:
     if len(shown) > COMPARED:
         current = [version for version in shown[COMPARED - 1 :] if version.is_current]
         shown = [*shown[: COMPARED - len(current)], *current]
-    by_prompt = [{sample.prompt: sample for sample in samples[version.lora.job_id]} for version in shown]
-    prompts = dict.fromkeys(prompt for found in by_prompt for prompt in found)
-    return Comparison(shown, [(prompt, [found.get(prompt) for found in by_prompt]) for prompt in prompts])
+    numbered = [_numbered(samples[version.lora.job_id]) for version in shown]
+    # Those of the same prompt stand below one another.
+    prompts = list(dict.fromkeys(prompt for found in numbered for prompt, _ in found))
+    keys = sorted({key for found in numbered for key in found}, key=lambda key: (prompts.index(key[0]), key[1]))
+    return Comparison(shown, [(key[0], [found.get(key) for found in numbered]) for key in keys])
+
+
+def _numbered(samples: Sequence[Sample]) -> dict[tuple[str, int], Sample]:
+    """Return each under its prompt and how often that came before: more samples than prompts begin with them again."""
+    seen: Counter[str] = Counter()
+    found = {}
+    for sample in samples:
+        found[sample.prompt, seen[sample.prompt]] = sample
+        seen[sample.prompt] += 1
+    return found
 
 
 def _versions(character: Character) -> list[Version]:

@@ -3,20 +3,19 @@
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
-from unfold.admin import ModelAdmin
 
 from characters import images
 from characters.admin import showing
+from characters.admin.deleting import DeletingAdmin
 from characters.models import TrainingImage
 
 MEASURED = ("content_type", "width", "height", "bytes", "created_at")
 
 
 @admin.register(TrainingImage)
-class TrainingImageAdmin(ModelAdmin):
+class TrainingImageAdmin(DeletingAdmin):
     list_display = ("name", "character", "thumbnail", *MEASURED)
     list_select_related = ("character",)
     list_filter = ("content_type",)
@@ -41,7 +40,3 @@ class TrainingImageAdmin(ModelAdmin):
 
     def delete_model(self, request: HttpRequest, obj: TrainingImage) -> None:
         images.delete_image(obj.pk)
-
-    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[TrainingImage]) -> None:
-        for image_id in list(queryset.values_list("pk", flat=True)):
-            images.delete_image(image_id)

@@ -1,6 +1,7 @@
 """LoRAs: the versions of all characters, and what was uploaded. They are promoted, verified and deleted, not edited."""
 
 from collections.abc import Iterable
+from operator import attrgetter
 from typing import Any
 
 from django.contrib import admin, messages
@@ -15,11 +16,12 @@ from django.urls import URLPattern, path
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from unfold.admin import ModelAdmin
 
 from characters import lora_verification, loras
 from characters.admin import showing
 from characters.admin.character_acts import posted
+from characters.admin.deleting import DeletingAdmin
+from characters.admin.exporting import ExportingAdmin
 from characters.admin.lora_page import VERIFIED, page_of
 from characters.models import Lora
 
@@ -45,7 +47,8 @@ class SourceFilter(admin.SimpleListFilter):
 
 
 @admin.register(Lora)
-class LoraAdmin(ModelAdmin):
+class LoraAdmin(ExportingAdmin, DeletingAdmin):
+    refusals = (loras.LoraInUse,)
     list_display = ("name", "owner", "state", "trigger_word", "base_model", "size", "age")
     list_select_related = ("character",)
     list_filter = (SourceFilter, "base_model")
@@ -55,6 +58,14 @@ class LoraAdmin(ModelAdmin):
     date_hierarchy = "created_at"
     ordering = ("-created_at", "-id")
     fields = ()
+    export_columns = {
+        **{name: attrgetter(name) for name in ("id", "name", "character_id")},
+        "character_name": lambda lora: lora.character.name if lora.character else None,
+        "version": attrgetter("version"),
+        "is_current": lambda lora: lora.pk == lora.current_id,
+        **{name: attrgetter(name) for name in ("trigger_word", "base_model", "size_bytes", "sha256", "job_id")},
+        "created_at": attrgetter("created_at"),
+    }
     change_form_template = "admin/characters/lora/change_form.html"
 
     class Media:
@@ -149,10 +160,6 @@ class LoraAdmin(ModelAdmin):
 
     def delete_model(self, request: HttpRequest, obj: Lora) -> None:
         loras.delete_lora(obj.pk)
-
-    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Lora]) -> None:
-        for lora_id in list(queryset.values_list("pk", flat=True)):
-            loras.delete_lora(lora_id)
 
 
 def file_name(lora: Lora) -> str:

@@ -38,10 +38,11 @@ def _overview(request: HttpRequest) -> dict[str, Any] | None:
         "lights": health.lights(rows),
         "running": work.running(rows),
         "held_count": len(rows.held),
+        "all_running": work.all_running_address(),
         "waiting": first_waiting,
         "waiting_count": max(sum(queue.waiting for queue in rows.queues), len(first_waiting)),
         "all_waiting": work.all_waiting_address(),
-        "broken": failures.broken(rows.now),
+        "broken": failures.breakage(rows.now),
         "machines": machines.machines(rows),
         "figures": figures.recent_figures(),
         "now": rows.now,
@@ -72,10 +73,18 @@ def cancel(request: HttpRequest, job_id: str) -> HttpResponse:
 @require_POST
 def retry(request: HttpRequest, job_id: str) -> HttpResponse:
     def act(job: Job) -> None:
+        _refuse_if_retried(job)
         again = retry_job(job)
         _note(request, job, f"Retried from the dashboard as {again.pk}.", "{} is retried as {}.", job, again)
 
     return _act(request, job_id, act)
+
+
+def _refuse_if_retried(job: Job) -> None:
+    """A page that was loaded before still has the button; whoever wants it twice finds it on the job's own page."""
+    before = failures.retries_of([job]).get(job.pk)
+    if before is not None:
+        raise NotRetryable(f"It has been retried already, as {before.pk}, which is {before.status}.")
 
 
 def _act(request: HttpRequest, job_id: str, act: Callable[[Job], None]) -> HttpResponse:

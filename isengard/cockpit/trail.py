@@ -13,9 +13,9 @@ from django.urls import NoReverseMatch
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from characters.admin.exporting import ExportingAdmin
 from jobs import readable
 from jobs.admin import showing
-from jobs.admin.exporting import ExportingAdmin
 from jobs.admin.job_filters import ChoiceFilter, DaysFilter
 
 WORDS = {1: "added", 2: "changed", 3: "deleted"}

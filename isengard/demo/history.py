@@ -19,8 +19,8 @@ LAST_DAY = timedelta(hours=23)
 WAITING_PART = 0.04
 EARLY_JOBS = 8
 STEPS = (500, 1000, 1000, 1500, 2000)
-# Further ahead than a look at the demo takes: till then nothing of it takes a GPU.
-FIRST_START, LAST_START = timedelta(hours=9), timedelta(days=6)
+# As far ahead as may be asked for: no look at the demo takes so long, and till then nothing of it takes a GPU.
+FIRST_START, LAST_START = timedelta(days=25), timedelta(days=29)
 
 Kind = Literal["training", "generation"]
 

@@ -11,10 +11,10 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from characters.admin.exporting import ExportingAdmin
 from characters.models import Character
 from jobs import describing, ordering, readable
 from jobs.admin import job_filters, showing
-from jobs.admin.exporting import ExportingAdmin
 from jobs.admin.job_deletion import JobDeletionAdmin
 from jobs.admin.job_page import JobPageAdmin
 from jobs.deleting import is_deletable

@@ -7,7 +7,7 @@ from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.utils.html import format_html
 from unfold.admin import ModelAdmin
@@ -21,7 +21,13 @@ from jobs.models import WAITING, Job
 # More lines than that nobody reads, and messages travel in a cookie.
 NAMED = 10
 SHOWN_JOBS = 50
+# Each is locked, written and noted within one request; Django takes a form of up to a thousand fields.
+MAX_JOBS_AT_ONCE = 500
 FIRST_STARTED_FIRST = ("-priority", "created_at", "id")
+WHAT_TO_DO_WITH_MORE = (
+    f"the {MAX_JOBS_AT_ONCE} that can be done at once. Narrow the list with its filters, or use the command line: "
+    "manage.py jobs cancels and retries, manage.py cleanup deletes."
+)
 Reorder = Callable[[Sequence[str]], list[Job]]
 
 
@@ -43,9 +49,14 @@ class JobActionsAdmin(ModelAdmin):
         *("save_now", "sample_now"),
     )
 
-    @admin.action(description="Cancel", permissions=["change"])
-    def cancel_selected(self, request: HttpRequest, queryset: QuerySet[Job]) -> None:
+    @admin.action(description="Cancel…", permissions=["change"])
+    def cancel_selected(self, request: HttpRequest, queryset: QuerySet[Job]) -> HttpResponse | None:
+        """Ask first, as a job's own page does."""
+        if not is_confirmed(request):
+            title = {"title": "Cancel jobs"}
+            return self.ask(request, list(queryset), "admin/jobs/job/cancel_selected.html", title)
         self._press_all(request, queryset, "cancel", "cancelled; engines at work stop within seconds")
+        return None
 
     @admin.action(description="Retry as new jobs, from the newest checkpoint", permissions=["change"])
     def retry_selected(self, request: HttpRequest, queryset: QuerySet[Job]) -> None:
@@ -77,26 +88,31 @@ class JobActionsAdmin(ModelAdmin):
         form = PriorityForm(request.POST if "priority" in request.POST else None)
         if not form.is_valid():
             context = {"title": "Change the priority", "form": form}
-            return self.ask(request, queryset, "admin/jobs/job/priority.html", context)
+            return self.ask(request, list(queryset), "admin/jobs/job/priority.html", context)
         priority = form.cleaned_data["priority"]
         reorder: Reorder = lambda ids: ordering.prioritise(ids, priority)  # noqa: E731
         self._reorder(request, queryset, reorder, f"given priority {priority}")
         return None
 
+    def response_action(self, request: HttpRequest, queryset: QuerySet[Job]) -> HttpResponse | None:
+        """Refuse more than one request can do."""
+        count = _count_chosen(request, queryset)
+        if count > MAX_JOBS_AT_ONCE:
+            self.message_user(request, f"{count} jobs are more than {WHAT_TO_DO_WITH_MORE}", messages.ERROR)
+            return HttpResponseRedirect(request.get_full_path())
+        answer: HttpResponse | None = super().response_action(request, queryset)
+        return answer
+
     def ask(
-        self, request: HttpRequest, jobs: QuerySet[Job], template: str, context: dict[str, Any]
+        self, request: HttpRequest, chosen: Sequence[Job], template: str, context: dict[str, Any]
     ) -> TemplateResponse:
-        """Show a page whose form sends the same action for the same jobs again."""
-        chosen = list(jobs)
-        # Of all that a search found, only the search is sent again: a form with thousands of fields is refused.
-        is_search = request.POST.get("select_across") == "1"
+        """Show a page whose form sends the same action for these jobs, by name: what a search finds by then stays."""
         asked = {
             "opts": self.opts,
             "chosen": chosen[:SHOWN_JOBS],
             "chosen_count": len(chosen),
             "more_count": max(0, len(chosen) - SHOWN_JOBS),
-            "is_search": is_search,
-            "sent": [job.pk for job in (chosen[:1] if is_search else chosen)],
+            "sent": [job.pk for job in chosen],
             "checkbox_name": ACTION_CHECKBOX_NAME,
             "media": self.media,
         }
@@ -140,6 +156,19 @@ class JobActionsAdmin(ModelAdmin):
         for job in moved:
             self.log_change(request, job, f"{done.capitalize()}: priority {job.priority}.")
         self.report(request, len(moved), done, refused)
+
+
+def is_confirmed(request: HttpRequest) -> bool:
+    """Say whether the form of the page that asks was sent, which names each job and no search."""
+    return "post" in request.POST and not _is_search(request)
+
+
+def _is_search(request: HttpRequest) -> bool:
+    return request.POST.get("select_across", "0") not in ("", "0")
+
+
+def _count_chosen(request: HttpRequest, found: QuerySet[Job]) -> int:
+    return found.count() if _is_search(request) else len(request.POST.getlist(ACTION_CHECKBOX_NAME))
 
 
 def _why_unmoved(jobs: Sequence[Job]) -> Iterator[str]:

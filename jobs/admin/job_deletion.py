@@ -11,7 +11,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 
 from jobs import readable
-from jobs.admin.job_actions import SHOWN_JOBS, JobActionsAdmin
+from jobs.admin.job_actions import SHOWN_JOBS, JobActionsAdmin, is_confirmed
 from jobs.deleting import NotDeletable, delete_job
 from jobs.models import Artifact, Job
 from jobs.resume_points import heirs_of_checkpoints
@@ -39,7 +39,7 @@ class JobDeletionAdmin(JobActionsAdmin):
         """Ask first. Those that cannot go stay, and the others go."""
         jobs = list(queryset)
         going, staying = _sorted_out(jobs)
-        if "post" in request.POST and going:
+        if is_confirmed(request) and going:
             self._delete(request, [each.job for each in going], staying)
             return None
         context = {
@@ -51,7 +51,9 @@ class JobDeletionAdmin(JobActionsAdmin):
             "file_count": sum(each.count for each in going),
             "size": readable.size(sum(each.size_bytes for each in going)),
         }
-        return self.ask(request, queryset, "admin/jobs/job/delete_selected.html", context)
+        # What is said to stay is not sent: it stays even if it could go by then.
+        named = [each.job for each in going]
+        return self.ask(request, named, "admin/jobs/job/delete_selected.html", context)
 
     def get_deleted_objects(
         self, objs: Any, request: HttpRequest

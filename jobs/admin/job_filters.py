@@ -1,7 +1,7 @@
 """What the list of jobs can be narrowed by. All of them are plain form fields, so that they work without scripts."""
 
 from collections.abc import Iterator
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time
 from typing import Any
 
 from django import forms
@@ -131,9 +131,10 @@ class DaysFilter(admin.FieldListFilter):
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         first, last = self._day("_from"), self._day("_to")
         if first:
-            queryset = queryset.filter(**{f"{self.field_path}__gte": _midnight(first)})
+            queryset = queryset.filter(**{f"{self.field_path}__gte": datetime.combine(first, time.min, UTC)})
         if last:
-            queryset = queryset.filter(**{f"{self.field_path}__lt": _midnight(last) + timedelta(days=1)})
+            # Not before the next midnight: the last day that there is has none.
+            queryset = queryset.filter(**{f"{self.field_path}__lte": datetime.combine(last, time.max, UTC)})
         return queryset
 
     def choices(self, changelist: Any) -> Iterator[Any]:
@@ -150,7 +151,3 @@ class DaysFilter(admin.FieldListFilter):
             return date.fromisoformat(self._text(self.field_path + end))
         except ValueError:
             return None
-
-
-def _midnight(day: date) -> datetime:
-    return datetime(day.year, day.month, day.day, tzinfo=UTC)

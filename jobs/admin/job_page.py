@@ -124,7 +124,11 @@ def _loras(job: Job) -> dict[str, Any]:
     used = [lora["id"] for lora in job.order.get("loras", []) if "id" in lora]
     found = list(Lora.objects.filter(Q(job_id=job.pk) | Q(pk__in=used)))
     trained = next((lora for lora in found if lora.job_id == job.pk), None)
-    return {"lora": trained, "used_loras": [lora for lora in found if lora.pk in used]}
+    return {
+        "lora": trained,
+        "lora_size": readable.size(trained.size_bytes) if trained else "",
+        "used_loras": [lora for lora in found if lora.pk in used],
+    }
 
 
 def _headline(job: Job) -> str:
@@ -162,20 +166,21 @@ def _live_facts(job: Job) -> list[tuple[str, str, str]]:
     ]
     if _has_loss(job):
         known.append(("loss", "Loss", _number(job.current_loss, "{:.4f}")))
-        known.append(("rate", "Learning rate", _number(job.learning_rate, "{:.2g}")))
+        known.append(("rate", "Learning rate", _rate(job.learning_rate)))
     return [*known, ("gpu", "GPU", _gpu(job))]
 
 
 def _gpu(job: Job) -> str:
     figures = gpus.figures_of(job)
-    if figures is None:
-        return readable.NOTHING
-    used, total = figures["memory_used"] / 1024, figures["memory_total"] / 1024
-    return f"{figures['utilization']} % busy, {used:.1f} of {total:.1f} GiB, {figures['temperature']} °C"
+    return readable.NOTHING if figures is None else gpus.in_words(figures)
 
 
 def _number(value: float | None, form: str) -> str:
     return readable.NOTHING if value is None else form.format(value)
+
+
+def _rate(rate: float | None) -> str:
+    return readable.NOTHING if rate is None else readable.number(rate, 2)
 
 
 def _place_facts(job: Job) -> Facts:

@@ -8,7 +8,10 @@ from jobs.log_reading import Entry
 from jobs.models import Job, Status
 
 SHOWN_LINES = 6
-_MEMORY = "See on the GPU's page who else holds memory there; a smaller resolution, batch or LoRA rank needs less."
+_MEMORY = (
+    "The GPU's page says how full it is and which jobs are on it; nvidia-smi on its host names every other program. "
+    "A smaller resolution, batch or LoRA rank needs less."
+)
 _DISK = "Free some disk space first (manage.py cleanup), then retry: a training goes on from its newest checkpoint."
 _MACHINE = "Look at the machine (memory, kernel log, container limits) before the retry, or the same will happen again."
 _ENGINE = (

@@ -10,7 +10,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin
 
-from jobs import draining, readable, slots
+from jobs import draining, gpus, readable, slots
 from jobs.admin import showing
 from jobs.admin.acting import ActingAdmin, Button, NothingToDo
 from jobs.models import GpuLease, Job, Slot
@@ -132,13 +132,19 @@ class GpuLeaseAdmin(showing.ReadOnly, ModelAdmin):
     list_filter = ("host",)
     search_fields = ("host", "gpu", "slots__name")
     ordering = ("host", "gpu")
-    fields = ("host", "gpu", "holders", "slot_links")
+    fields = ("host", "gpu", "figures_in_words", "holders", "slot_links")
     readonly_fields = fields
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[GpuLease]:
         held = Prefetch("jobs", queryset=Job.objects.held(), to_attr="held_jobs")
         gpus: QuerySet[GpuLease] = super().get_queryset(request)
         return gpus.prefetch_related(held, "slots")
+
+    @admin.display(description="Load and memory")
+    def figures_in_words(self, gpu: GpuLease) -> str:
+        if gpu.figures is None:
+            return "Unknown: no NVIDIA driver has told them."
+        return f"{gpus.in_words(gpu.figures)}; measured {readable.age(gpu.figures_at)} ago"
 
     @admin.display(description="Held by")
     def holders(self, gpu: Any) -> SafeString | str:

@@ -4,6 +4,7 @@ inline styles or scripts."""
 import json
 from collections.abc import Iterable
 from typing import Any
+from urllib.parse import quote as percent_encoded
 
 from django.contrib.admin.utils import quote
 from django.db.models import Model
@@ -19,6 +20,7 @@ from jobs.models import Artifact, Job
 
 STYLES = {"all": ["jobs/admin.css"]}
 OUTPUT_URL = "/api/outputs/"
+LIST_SIDE_PIXELS = 96
 
 
 class ReadOnly:
@@ -92,11 +94,12 @@ def age(moment: Any) -> SafeString | str:
 
 
 def thumbnail(artifact: Artifact) -> SafeString | str:
-    """Return the picture where there is an address that serves it."""
+    """Return the picture, small and leading to the whole one, where there is an address that serves it."""
     if artifact.type != "output":
         return readable.NOTHING
     return format_html(
-        '<a href="{0}{1}"><img class="thumbnail" src="{0}{1}" alt="{1}" loading="lazy"></a>', OUTPUT_URL, artifact.name
+        '<a href="{0}"><img class="thumbnail" src="{0}?size={1}" alt="{2}" loading="lazy"></a>',
+        *(OUTPUT_URL + percent_encoded(artifact.name, safe=""), LIST_SIDE_PIXELS, artifact.name),
     )
 
 

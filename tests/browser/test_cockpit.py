@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from tests.api_client import Api
+from tests.api_client import Api, photo
 from tests.browser.conftest import log_in
 from tests.browser.visit import Visit
 from tests.conftest import wait_until
@@ -124,6 +124,21 @@ def test_a_caption_is_edited_in_place(page: Page, api: Api, character: str) -> N
     expect(page.locator(".char-said").first).to_contain_text("Saved")
     page.reload()
     expect(caption).to_have_value("ann_person at a window")
+
+
+def test_a_caption_that_is_being_written_outlives_an_upload_and_a_deletion(page: Page, api: Api) -> None:
+    page.goto(f"/admin/characters/character/{api.make_character(photos=1)}/change/")
+    caption = page.get_by_role("textbox", name="Caption of ").first
+    caption.fill("not saved yet")
+    sent = {"name": "other.jpg", "mimeType": "image/jpeg", "buffer": photo(width=640, height=800)}
+    page.set_input_files("#char-files", [sent])
+    expect(page.locator(".char-photo")).to_have_count(2)
+    expect(page.locator("#char-head")).to_contain_text("2 photos")
+    expect(caption).to_have_value("not saved yet")
+    page.get_by_role("button", name="Delete other.jpg").click()
+    expect(page.locator("#char-head")).to_contain_text("1 photo")
+    expect(page.locator(".char-photo")).to_have_count(1)
+    expect(caption).to_have_value("not saved yet")
 
 
 def test_pictures_are_found_in_the_gallery_and_shown_large(page: Page, api: Api) -> None:

@@ -154,6 +154,14 @@ def test_the_last_samples_of_versions_stand_side_by_side_by_prompt(operator: Cli
     assert "step_00100" not in table
 
 
+def test_samples_of_a_prompt_that_was_used_twice_are_all_shown(operator: Client, character: Character) -> None:
+    for version in (1, 2):
+        job_id = trained(character, version, "a", "b", "c").job_id
+        Job.objects.filter(pk=job_id).update(config={"sample_prompts": ["by the sea"], "sample_count": 3})
+    table = of(operator, character).split("char-compare-title")[-1]
+    assert len(re.findall(r"artifacts/samples/step_00200_[012]\.png\?size", table)) == 6
+
+
 def test_recent_jobs_are_shown_with_their_state_and_lead_to_their_pages(operator: Client, character: Character) -> None:
     jobs.publish(jobs.new_job("gen-1", character_id=character.pk, config={"prompt": "by the sea"}), "gen-1-0.png")
     trained(character, 1)

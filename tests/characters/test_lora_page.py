@@ -1,5 +1,6 @@
 """The page of a LoRA: what it is, whether its file is intact, who uses it, and what goes when it is deleted."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ from django.contrib.admin.models import LogEntry
 from django.test import Client
 
 from characters import loras
+from characters.admin.lora import LoraAdmin
 from characters.models import Lora
 from tests.characters.cockpit_rows import address, new_character, new_lora, page, person
 from tests.characters.lora_making import lora_bytes, upload_lora
@@ -104,3 +106,46 @@ def test_the_list_marks_and_finds_current_versions(operator: Client) -> None:
     assert (found("current"), found("older"), found("uploaded")) == ([second.pk], [first.pk], [sent.pk])
     loras.promote(character.pk, first.pk)
     assert (found("current"), found("older")) == ([first.pk], [second.pk])
+
+
+def test_of_many_those_in_use_stay_and_the_trail_names_only_what_went(
+    admin_client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    character = new_character()
+    used, free = new_lora(character, 1), new_lora(character, 2)
+
+    def refuse(lora_id: str) -> None:
+        if lora_id == used.pk:
+            raise loras.LoraInUse("gen-1 still needs it.")
+
+    monkeypatch.setattr(loras, "_delete_checks", [refuse])
+    chosen = {"action": "delete_selected", "_selected_action": [used.pk, free.pk], "post": "yes"}
+    shown = admin_client.post(address("lora_changelist"), chosen, follow=True)
+    said = [str(message) for message in shown.context["messages"]]
+    assert any(line.startswith("1 LoRA deleted") for line in said)
+    assert any(line.endswith("stays: gen-1 still needs it.") for line in said)
+    assert list(Lora.objects.all()) == [used]
+    assert [entry.object_id for entry in LogEntry.objects.all()] == [free.pk]
+    # As where the need arises after the page that asks was shown.
+    monkeypatch.setattr(LoraAdmin, "get_deleted_objects", lambda *_: ([], {}, set(), []))
+    answer = admin_client.post(address("lora_delete", used.pk), {"post": "yes"}, follow=True)
+    assert [str(message) for message in answer.context["messages"]] == ["gen-1 still needs it."]
+    assert [entry.object_id for entry in LogEntry.objects.all()] == [free.pk]
+
+
+def test_characters_and_loras_are_exported_as_their_lists_are_narrowed(operator: Client) -> None:
+    ada = new_character(name="=Ada", description="of the sea")
+    new_character("char-2", name="Bob", trigger_word="bob_person")
+    older, newer = new_lora(ada, 1), new_lora(ada, 2)
+    for model in ("character", "lora"):
+        assert "Export 2 rows:" in page(operator, f"{model}_changelist")
+
+    def exported(model: str, **query: str) -> list[dict[str, Any]]:
+        answer = operator.get(address(f"{model}_export", "json"), query)
+        return list(json.loads(answer.getvalue()))
+
+    (told,) = exported("character", lora="some")
+    assert (told["id"], told["lora_version"], told["lora_count"]) == (ada.pk, 2, 2)
+    assert told["created_at"].endswith("Z")
+    assert [(each["id"], each["is_current"]) for each in exported("lora")] == [(newer.pk, True), (older.pk, False)]
+    assert "'=Ada" in operator.get(address("character_export", "csv")).getvalue().decode()

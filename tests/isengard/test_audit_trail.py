@@ -137,6 +137,14 @@ def test_the_trail_is_narrowed_by_person_kind_and_day(
     assert {entry["id"] for entry in json.loads(exported.getvalue())} == expected
 
 
+def test_the_last_day_that_there_is_narrows_nothing(admin_client: Client) -> None:
+    trail.note("jobs", "Looked at.")
+    last = {"action_time_to": "9999-12-31"}
+    assert admin_client.get(reverse(TRAIL), last).context["cl"].result_count == 1
+    export = admin_client.get(reverse("admin:admin_logentry_export", args=["csv"]), last)
+    assert "Looked at." in export.getvalue().decode()
+
+
 def test_the_trail_is_read_in_as_many_queries_whatever_its_length(admin_client: Client) -> None:
     def queries_with(first: int, last: int) -> int:
         trail.note_change([rows.new_job(f"gen-{number}") for number in range(first, last)], "Touched.")

@@ -13,7 +13,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
-from isengard.cockpit.overview import drawing, failures, figures
+from isengard.cockpit.overview import drawing, failures, figures, work
 from jobs import queue
 from jobs.models import Attempt, GpuLease, Job, LossPoint, Slot, Status
 from tests.jobs import admin_rows as rows
@@ -105,7 +105,7 @@ def test_what_broke_is_grouped_by_cause_with_the_newest_job(admin_client: Client
     failed("gen-2", "out_of_memory", minutes_ago=5, why="The new one <b>.")
     failed("gen-3", "", why="Nobody knows.")
     failed("gen-4", "disk_full", minutes_ago=60 * 25)
-    groups = failures.broken(timezone.now())
+    groups = failures.breakage(timezone.now()).shown
     assert [(group.cause, group.count, group.newest.pk) for group in groups] == [
         ("Out of memory", 2, "gen-2"),
         ("Of no known cause", 1, "gen-3"),
@@ -117,6 +117,44 @@ def test_what_broke_is_grouped_by_cause_with_the_newest_job(admin_client: Client
     assert {job.pk for job in listed.context["cl"].queryset} == {"gen-1", "gen-2"}
 
 
+def test_what_was_retried_leads_to_the_retry_and_is_not_retried_again(admin_client: Client) -> None:
+    failed("gen-1", "out_of_memory", minutes_ago=30)
+    rows.new_job("gen-2", status=Status.COMPLETED, order={"retry_of": "gen-1"})
+    page = overview_of(admin_client)
+    retry = reverse("overview_retry", args=["gen-1"])
+    assert f'action="{retry}"' not in page
+    assert f'Retried as <a href="{reverse("admin:jobs_job_change", args=["gen-2"])}">gen-2</a>, completed' in page
+    answer = admin_client.post(retry, follow=True)
+    assert "It has been retried already, as gen-2, which is completed." in answer.content.decode()
+    assert Job.objects.count() == 2
+
+
+def test_the_list_of_what_broke_holds_as_many_as_its_badge_says(admin_client: Client) -> None:
+    now = timezone.now().replace(second=50)
+    for job_id, ago in (("gen-1", timedelta(hours=24, seconds=20)), ("gen-2", timedelta(hours=24, seconds=60))):
+        rows.new_job(job_id, status=Status.FAILED, failure_cause="bug", completed_at=now - ago)
+    rows.new_job("old-1", kind="of-old", status=Status.FAILED, failure_cause="bug", completed_at=now)
+    broken = failures.breakage(now)
+    listed = admin_client.get(broken.shown[0].list_address).context["cl"].queryset
+    assert broken.shown[0].count == broken.count == 1
+    assert [job.pk for job in listed] == ["gen-1"]
+
+
+def test_what_is_not_shown_is_one_link_away(admin_client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    slot = rows.new_slot()
+    for n in range(2):
+        rows.running_job(f"gen-{n}", slot)
+        failed(f"old-{n}", f"cause_{n}")
+    assert "at work</a>" not in overview_of(admin_client)
+    monkeypatch.setattr(work, "SHOWN_RUNNING", 1)
+    monkeypatch.setattr(failures, "SHOWN_CAUSES", 1)
+    page = overview_of(admin_client)
+    assert '?engine=held">All 2 at work</a>: the first 1 stand here.' in page
+    assert "All 2 failures, of 2 causes" in page
+    listed = admin_client.get(failures.breakage(timezone.now()).list_address).context["cl"].queryset
+    assert {job.pk for job in listed} == {"old-0", "old-1"}
+
+
 def test_machines_say_what_they_carry_and_what_is_wrong(admin_client: Client) -> None:
     long_ago = timezone.now() - timedelta(minutes=12)
     slot = rows.new_slot(away_since=long_ago)
@@ -124,7 +162,7 @@ def test_machines_say_what_they_carry_and_what_is_wrong(admin_client: Client) ->
     GpuLease.objects.update(figures=FIGURES, figures_at=timezone.now())
     rows.running_job("gen-1", slot)
     page = overview_of(admin_client)
-    for words in ("97 %, 300 W", "25.2 GB of 25.8 GB", "71 °C", "engine down", "silent", "12 min", "1 of 2: <a"):
+    for words in ("97 %, 300 W", "23.4 of 24.0 GiB", "71 °C", "engine down", "silent", "12 min", "1 of 2: <a"):
         assert words in page
 
 
@@ -248,3 +286,11 @@ def test_a_single_value_makes_no_line(values: list[float]) -> None:
 
 def test_a_long_curve_becomes_a_short_line() -> None:
     assert len(drawing.line([float(n % 7) for n in range(1000)]).split()) <= drawing.MAX_POINTS
+
+
+def test_the_first_steps_name_buttons_that_are_there(admin_client: Client, client: Client) -> None:
+    assert reverse("admin:characters_character_add") in overview_of(admin_client)
+    rows.new_character()
+    assert "<em>Start a training</em>" in overview_of(admin_client)
+    client.force_login(rows.viewer())
+    assert "<em>" not in overview_of(client).split('id="dash-first"')[1].split("</ol>")[0]

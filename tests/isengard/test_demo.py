@@ -1,11 +1,14 @@
 """The demo: a month of work that fits together, and that goes again without a trace."""
 
+from datetime import timedelta
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
+from django.contrib.admin.models import LogEntry
 from django.core.management import CommandError, call_command
+from django.db.models import Q
 from django.utils import timezone
 
 from characters.models import Character, Lora, TrainingImage
@@ -13,6 +16,7 @@ from generation.pictures import read_explanation
 from isengard.audit import examine
 from jobs import losses
 from jobs.models import Attempt, Job, Status
+from jobs.schedule import MAX_DELAY
 from tests.jobs import admin_rows as rows
 
 pytestmark = pytest.mark.django_db
@@ -52,6 +56,11 @@ def test_the_demo_fits_together_and_is_taken_away_without_a_trace(
     assert list(Character.objects.all()) == [own]
     assert list(Job.objects.all()) == [kept]
     assert rows.stored_files(storage) == {"outputs/gen-own/1/own.png"}
+    noted = [entry.change_message for entry in LogEntry.objects.filter(object_repr="demo").order_by("pk")]
+    assert [message.split(" (by ")[0] for message in noted] == [
+        f"Filled in: {CHARACTERS} characters and {JOBS} jobs.",
+        f"Taken away: {CHARACTERS} characters and {JOBS} jobs.",
+    ]
 
 
 def _check_what_is_there(storage: Path) -> None:
@@ -67,7 +76,9 @@ def _check_what_is_there(storage: Path) -> None:
     assert read_explanation(storage / picture.key)["prompt"] == painted.config["prompt"]
     ended = set(Job.objects.values_list("status", flat=True))
     assert {Status.COMPLETED, Status.FAILED, Status.QUEUED} <= ended
-    assert not Job.objects.filter(status=Status.QUEUED, run_after__lte=timezone.now()).exists()
+    soon = timezone.now() + timedelta(days=24)
+    assert not Job.objects.filter(Q(run_after=None) | Q(run_after__lte=soon), status=Status.QUEUED).exists()
+    assert not Job.objects.filter(run_after__gt=timezone.now() + MAX_DELAY).exists()
     assert not Attempt.objects.filter(ended_at=None).exists()
 
 

@@ -87,6 +87,8 @@ def test_pictures_are_found_by_what_made_them(admin_client: Client) -> None:
     for query in ("q=the sea", "character=lovelace", f"character={ada.pk}", "lora=ada", "lora=lora-1", "job=gen-1"):
         assert shown_in(admin_client, f"?{query}") == ["gen-1"], query
     assert shown_in(admin_client, "?model=sdxl") == ["gen-2"]
+    for name_of_field in ("id", "sha256", "strength"):
+        assert shown_in(admin_client, f"?lora={name_of_field}") == []
     assert shown_in(admin_client, "?since=2026-03-02") == ["gen-2"]
     assert shown_in(admin_client, "?until=2026-03-01") == ["gen-1"]
     assert shown_in(admin_client, "?q=sea&model=sdxl") == []

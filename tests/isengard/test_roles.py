@@ -100,7 +100,7 @@ def test_operators_press_the_buttons_of_queues_slots_and_jobs_and_viewers_do_not
 def test_only_operators_cancel(client: Client, settings: Any, group: str, status: Status) -> None:
     client.force_login(member_of(group))
     job = rows.new_job("gen-1")
-    chosen = {"action": "cancel_selected", "_selected_action": ["gen-1"]}
+    chosen = {"action": "cancel_selected", "_selected_action": ["gen-1"], "post": "yes"}
     client.post(reverse("admin:jobs_job_changelist"), chosen)
     job.refresh_from_db()
     assert job.status == status

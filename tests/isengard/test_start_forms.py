@@ -30,6 +30,7 @@ from training.params import TrainingParams
 
 pytestmark = pytest.mark.django_db
 GENERATE = "/admin/generate/"
+MARKED_AS_WRONG = r'<[^>]* (?:name|data-field)="([^"]*)"[^>]* aria-invalid="true"'
 
 
 @pytest.fixture(autouse=True)
@@ -199,6 +200,10 @@ def test_a_generation_says_what_is_wrong_at_each_field(admin_client: Client) -> 
     assert errors_at(answer, "control_image") == []
     answer = send(admin_client, GENERATE, {"prompt": "x", "lora-0": "char-1", "lora-1": "lora-9", "strength-1": "7"})
     assert errors_at(answer, "loras")
+    answer = send(admin_client, GENERATE, {"prompt": "x", "lora-0": "lora-1", "strength-0": "7"})
+    assert re.findall(MARKED_AS_WRONG, answer.content.decode()) == ["strength-0"]
+    answer = send(admin_client, GENERATE, {"prompt": "x", "model_variant": "unheard-of"})
+    assert re.findall(MARKED_AS_WRONG, answer.content.decode()) == ["model_variant"]
 
 
 def test_loras_are_applied_in_the_order_of_their_rows(admin_client: Client) -> None:

@@ -153,3 +153,10 @@ def test_no_page_of_ours_needs_an_inline_style_or_script(admin_client: Client) -
     for page in (list_page(admin_client), rows.page_of(admin_client, job)):
         assert not re.search(r"<script(?![^>]*\bsrc=)(?![^>]*application/json)", page)
         assert not re.search(r"\sstyle=|\son[a-z]+=", page)
+
+
+def test_the_list_of_files_shows_pictures_small_whatever_they_are_called(admin_client: Client) -> None:
+    rows.publish(rows.new_job("gen-1", status=Status.COMPLETED), "a #1.png")
+    page = admin_client.get(reverse("admin:jobs_artifact_changelist")).content.decode()
+    assert 'src="/api/outputs/a%20%231.png?size=96"' in page
+    assert 'href="/api/outputs/a%20%231.png"' in page

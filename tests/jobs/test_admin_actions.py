@@ -24,9 +24,9 @@ def root(settings: Any, tmp_path: Path) -> Path:
     return rows.use_empty_storage(settings, tmp_path)
 
 
-def act(client: Client, action: str, *jobs: Job) -> list[str]:
+def act(client: Client, action: str, *jobs: Job, **more: str) -> list[str]:
     """Choose an action for the jobs; return what the page then says."""
-    chosen = {"action": action, "_selected_action": [job.pk for job in jobs]}
+    chosen = {"action": action, "_selected_action": [job.pk for job in jobs], **more}
     response = client.post(reverse(JOBS), chosen, follow=True)
     assert response.status_code == 200
     return [str(message) for message in response.context["messages"]]
@@ -70,7 +70,7 @@ def test_jobs_cannot_be_added_and_ended_ones_not_changed(admin_client: Client) -
 
 def test_cancel_ends_what_is_live_and_says_what_had_ended(admin_client: Client) -> None:
     live, ended = rows.new_job("gen-1"), rows.new_job("gen-2", status=Status.COMPLETED)
-    said = act(admin_client, "cancel_selected", live, ended)
+    said = act(admin_client, "cancel_selected", live, ended, post="yes")
     live.refresh_from_db()
     assert live.status == Status.CANCELLED
     assert "1 job cancelled; engines at work stop within seconds." in said
@@ -91,14 +91,14 @@ def test_retry_makes_a_new_job_and_says_which_refused(admin_client: Client) -> N
 def test_a_viewer_cannot_act(client: Client, action: str) -> None:
     client.force_login(rows.viewer())
     live, ended = rows.new_job("gen-1"), rows.new_job("gen-2", status=Status.FAILED)
-    act(client, action, live, ended)
+    act(client, action, live, ended, post="yes")
     assert set(Job.objects.values_list("pk", "status")) == {("gen-1", "queued"), ("gen-2", "failed")}
 
 
 def test_who_may_change_jobs_may_cancel_them(client: Client) -> None:
     client.force_login(rows.viewer("change_job"))
     job = rows.new_job("gen-1")
-    act(client, "cancel_selected", job)
+    act(client, "cancel_selected", job, post="yes")
     job.refresh_from_db()
     assert job.status == Status.CANCELLED
 

@@ -12,7 +12,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from jobs.admin.exporting import harmless
+from characters.admin.exporting import harmless
 from jobs.models import Job, Status
 from tests.jobs import admin_rows as rows
 
@@ -48,6 +48,7 @@ def as_records(text: str) -> list[dict[str, str]]:
         ({"character": "grace"}, {"gen-2"}),
         ({"created_at_from": "2026-03-02", "created_at_to": "2026-03-02"}, {"gen-1"}),
         ({"created_at_to": "2026-03-01"}, {"gen-2"}),
+        ({"created_at_to": "9999-12-31", "completed_at_to": "9999-12-31"}, {"gen-1", "gen-2"}),
         ({"created_at_from": "yesterday"}, {"gen-1", "gen-2", "train-1"}),
         ({"completed_at_from": "2026-03-03"}, {"gen-1"}),
         ({"kind": "", "status__exact": "", "cause": "", "character": ""}, {"gen-1", "gen-2", "train-1"}),
@@ -78,6 +79,7 @@ def test_counts_beside_the_filters_can_be_asked_for(admin_client: Client) -> Non
 def test_the_list_says_what_it_is_narrowed_by_and_how_to_widen_it(admin_client: Client) -> None:
     rows.new_job("gen-1", status=Status.FAILED)
     page = admin_client.get(reverse(JOBS), {"status__exact": "failed", "q": "gen", "o": "1"}).content.decode()
+    assert "characters/list_bar.css" in page
     assert "status: <strong>failed</strong>" in page
     assert '<a href="?q=gen&amp;o=1" aria-label="Without status: failed"' in page
     assert "Export 1 row:" in page

@@ -1,5 +1,6 @@
 """What operators do to several jobs of the list at once."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
+from jobs.admin import job_actions
+from jobs.cancelling import cancel_job
 from jobs.models import Job, Status
 from tests.jobs import admin_rows as rows
 from tests.jobs.test_admin_actions import JOBS, act
@@ -47,15 +50,56 @@ def test_a_priority_is_asked_for_and_then_given(admin_client: Client) -> None:
     assert Job.objects.get(pk="gen-1").priority == 5
 
 
-def test_what_a_search_found_is_asked_about_as_a_search(admin_client: Client) -> None:
+def sent_by(page: str) -> set[str]:
+    """Return the jobs that the form of the page names."""
+    return set(re.findall(r'name="_selected_action" value="([^"]+)"', page))
+
+
+def test_what_a_search_found_is_asked_about_and_sent_by_name(admin_client: Client) -> None:
     for number in range(60):
         rows.new_job(f"gen-{number:02}")
     sent = chosen("prioritise", "gen-00", select_across="1")
     page = admin_client.post(reverse(JOBS), sent).content.decode()
     assert "Priority of 60 jobs" in page
     assert "and 10 more" in page
-    assert page.count('name="_selected_action"') == 1
-    assert page.count('name="select_across"') == 1
+    assert sent_by(page) == {f"gen-{number:02}" for number in range(60)}
+    assert 'name="select_across"' not in page
+
+
+def test_what_ends_after_the_question_is_not_deleted_with_the_rest(admin_client: Client) -> None:
+    rows.new_job("gen-1", status=Status.FAILED)
+    waits = rows.new_job("gen-2")
+    sent = chosen("delete_selected", "gen-1", select_across="1")
+    page = admin_client.post(reverse(JOBS), sent).content.decode()
+    assert "Delete 1 job" in page
+    rows.new_job("gen-3", status=Status.FAILED)
+    cancel_job(waits)
+    assert "go for good" in admin_client.post(reverse(JOBS), sent | {"post": "yes"}).content.decode()
+    admin_client.post(reverse(JOBS), chosen("delete_selected", *sent_by(page), post="yes"))
+    assert set(Job.objects.values_list("pk", flat=True)) == {"gen-2", "gen-3"}
+
+
+def test_before_jobs_are_cancelled_the_page_asks(admin_client: Client) -> None:
+    rows.new_job("gen-1")
+    page = admin_client.post(reverse(JOBS), chosen("cancel_selected", "gen-1")).content.decode()
+    assert "Cancel 1 job?" in page
+    assert Job.objects.get().status == Status.QUEUED
+    admin_client.post(reverse(JOBS), chosen("cancel_selected", *sent_by(page), post="yes"))
+    assert Job.objects.get().status == Status.CANCELLED
+
+
+@pytest.mark.parametrize("action", ["retry_selected", "delete_selected", "move_to_front"])
+def test_more_than_one_request_can_do_is_refused_in_words(
+    admin_client: Client, monkeypatch: pytest.MonkeyPatch, action: str
+) -> None:
+    monkeypatch.setattr(job_actions, "MAX_JOBS_AT_ONCE", 2)
+    jobs = [rows.new_job(f"gen-{number}", status=Status.FAILED) for number in range(3)]
+    for said in (act(admin_client, action, jobs[0], select_across="1"), act(admin_client, action, *jobs)):
+        assert said[0].startswith("3 jobs are more than ")
+        assert "Narrow the list" in said[0]
+        assert "manage.py cleanup" in said[0]
+    assert Job.objects.count() == 3
+    assert not LogEntry.objects.exists()
 
 
 def test_a_second_click_on_retry_starts_nothing_twice(admin_client: Client) -> None:
@@ -67,7 +111,8 @@ def test_a_second_click_on_retry_starts_nothing_twice(admin_client: Client) -> N
 
 
 def test_only_so_many_refusals_are_named(admin_client: Client) -> None:
-    said = act(admin_client, "cancel_selected", *[rows.new_job(f"gen-{n}", status=Status.FAILED) for n in range(13)])
+    jobs = [rows.new_job(f"gen-{n}", status=Status.FAILED) for n in range(13)]
+    said = act(admin_client, "cancel_selected", *jobs, post="yes")
     assert len(said) == 11
     assert said[-1] == "3 more refused."
 

@@ -164,3 +164,12 @@ def test_a_gpu_names_its_holders(admin_client: Client) -> None:
     rows.running_job("gen-1", rows.new_slot())
     page = admin_client.get(reverse("admin:jobs_gpulease_changelist")).content.decode()
     assert "gen-1" in page
+
+
+def test_a_gpu_says_how_full_it_is_as_the_dashboard_does(admin_client: Client) -> None:
+    gpu = rows.new_slot().gpu
+    assert "Unknown: no NVIDIA driver has told them." in rows.page_of(admin_client, gpu)
+    gpu.figures = {"utilization": 97.0, "memory_used": 24000.0, "memory_total": 24564.0, "temperature": 71.0}
+    gpu.figures_at = timezone.now()
+    gpu.save()
+    assert "97 % busy, 23.4 of 24.0 GiB, 71 °C; measured 0 s ago" in rows.page_of(admin_client, gpu)

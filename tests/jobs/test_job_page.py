@@ -49,9 +49,13 @@ def attempt(job: Job, number: int, **fields: Any) -> Attempt:
 
 
 def test_parameters_are_told_in_words_with_their_units(admin_client: Client) -> None:
-    page = rows.page_of(admin_client, rows.new_job("train-1", **TRAINING))
-    assert re.search(r"LoRA rank</dt><dd>32<", page)
-    assert re.search(r"Resolution</dt><dd>768 pixels<", page)
+    asked = TRAINING | {"config": TRAINING["config"] | {"learning_rate": 5e-05}}
+    page = rows.page_of(admin_client, rows.new_job("train-1", **asked, learning_rate=0.000012))
+    # What explains a parameter can be opened by keyboard and by touch.
+    assert re.search(r"<summary>LoRA rank</summary>[^<]+</details></dt><dd>32<", page)
+    assert re.search(r"<summary>Resolution</summary>[^<]+</details></dt><dd>768 pixels<", page)
+    assert re.search(r"<summary>Learning rate</summary>[^<]+</details></dt><dd>0.00005<", page)
+    assert '<dd data-fact="rate">0.000012</dd>' in page
     assert re.search(r"Base model</dt><dd>FLUX.1 dev<", page)
 
 
@@ -82,6 +86,7 @@ def test_the_timeline_tells_of_each_attempt_where_and_why_it_ended(admin_client:
     attempt(job, 1, outcome="crashed", reason="The worker died", ended_at=timezone.now())
     attempt(job, 2, from_step=250, outcome="failed", reason="Out of luck", ended_at=timezone.now())
     page = rows.page_of(admin_client, job)
+    assert f"{job.completed_at:%Y-%m-%d %H:%M:%S} UTC</time>" in page
     for told in ("Attempt 1 crashed", "The worker died", "From step 250", "process 4711 on forge", "Attempt 2 failed"):
         assert told in page
 
@@ -108,12 +113,19 @@ def test_lineage_leads_both_ways_and_to_the_lora(admin_client: Client) -> None:
     again = TRAINING | {"order": TRAINING["order"] | {"retry_of": "train-1"}}
     second = rows.new_job("train-2", status=Status.COMPLETED, character_id="char-1", **again)
     Lora.objects.create(
-        character_id="char-1", version=1, name="Ada v1", key="l", size_bytes=1, sha256=rows.SHA, job_id="train-2"
+        character_id="char-1",
+        version=1,
+        name="Ada v1",
+        key="l",
+        size_bytes=1_500_000,
+        sha256=rows.SHA,
+        job_id="train-2",
     )
     assert re.search(r'Retried as <a href="[^"]*train-2/change/"', rows.page_of(admin_client, first))
     page = rows.page_of(admin_client, second)
     assert re.search(r'Retry of <a href="[^"]*train-1/change/"', page)
     assert "Ada v1</a>" in page
+    assert "the finished LoRA, 1.5 MB<" in page
 
 
 def test_what_people_and_engines_wrote_is_never_markup(admin_client: Client) -> None:

@@ -35,3 +35,23 @@ def test_a_text_becomes_one_line_of_at_most_its_length() -> None:
 
 def test_columns_of_a_table_are_as_wide_as_their_widest_cell() -> None:
     assert readable.table(("A", "B"), [("long", 1), ("x", 22)]) == "A     B\nlong  1\nx     22"
+
+
+@pytest.mark.parametrize(
+    ("value", "digits", "expected"),
+    [
+        (5e-05, 6, "0.00005"),
+        (1e-07, 2, "0.0000001"),
+        (0.000123456, 2, "0.00012"),
+        (7.5, 6, "7.5"),
+        (3.0, 6, "3"),
+        (1e16, 6, "10000000000000000"),
+        (float("nan"), 2, "nan"),
+    ],
+)
+def test_numbers_are_told_without_powers_of_ten(value: float, digits: int, expected: str) -> None:
+    assert readable.number(value, digits) == expected
+
+
+def test_memory_of_gpus_is_told_as_drivers_count_it() -> None:
+    assert readable.gpu_memory(24000, 24564) == "23.4 of 24.0 GiB"

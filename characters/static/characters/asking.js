@@ -1,11 +1,4 @@
-// Forms that ask first, and what script sends instead of them.
-export function askFirst(page) {
-  page.addEventListener("submit", (event) => {
-    const { question } = event.target.dataset;
-    if (question && !confirm(question)) event.preventDefault();
-  });
-}
-
+// What script sends instead of a form.
 // Return what the server says; throws an Error with the words for people.
 // What is sent to be kept arrives even if the page is left at the same moment; browsers allow that up to 64 kB.
 export async function send(form, body, { keepalive = false } = {}) {

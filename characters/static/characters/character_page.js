@@ -1,5 +1,6 @@
 // The page of one character: captions that save themselves, photos by drag and drop, and the dataset report.
-import { askFirst, send } from "./asking.js";
+import { askFirst } from "../isengard/asking.js";
+import { send } from "./asking.js";
 
 const FILES_AT_ONCE = 5;
 const IDLE_MS = 4000;
@@ -96,14 +97,28 @@ function startCaptions() {
 // --- photos ---
 
 async function readPhotos() {
+  readReportSoon();
   const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
   if (!answer.ok || answer.redirected) return;
   const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
   for (const old of page.querySelectorAll("[data-refresh]")) {
     const found = fresh.getElementById(old.id);
-    if (found) old.replaceChildren(...found.childNodes);
+    if (found) refresh(old, found);
   }
-  readReportSoon();
+}
+
+/** Cards that are there stay, with the caption that somebody is at; only what came and what went changes. */
+function refresh(old, found) {
+  const [list, freshList] = [old, found].map((place) => place.querySelector(".char-photos"));
+  if (!list || !freshList) {
+    old.replaceChildren(...found.childNodes);
+    return;
+  }
+  const there = new Set([...list.children].map(({ id }) => id));
+  const cards = [...freshList.children];
+  const left = new Set(cards.map(({ id }) => id));
+  [...list.children].filter(({ id }) => !left.has(id)).forEach((card) => card.remove());
+  list.append(...cards.filter(({ id }) => !there.has(id)));
 }
 
 function tellRefused(refused) {
@@ -143,7 +158,7 @@ async function upload(files) {
   const line = document.createElement("p");
   line.textContent = added === 1 ? "1 photo is there." : `${added} photos are there.`;
   said.prepend(line);
-  if (added) await readPhotos();
+  if (added) await readPhotos().catch(() => tellRefused([{ filename: "The page", reason: "it could not be refreshed; load it again" }]));
 }
 
 function startUpload() {
@@ -158,7 +173,8 @@ function startUpload() {
   };
   form.classList.add("char-drop-live");
   form.addEventListener("submit", (event) => { event.preventDefault(); take(byId("char-files").files); });
-  byId("char-files").addEventListener("change", (event) => take(event.target.files));
+  // On its way down: the theme's own listener takes every file field for one of its own, and throws at this one.
+  form.addEventListener("change", (event) => { event.stopPropagation(); take(event.target.files); }, true);
   for (const name of ["dragenter", "dragover"]) {
     form.addEventListener(name, (event) => { event.preventDefault(); form.classList.add("char-drop-over"); });
   }
@@ -178,11 +194,13 @@ function startDeleting() {
     try {
       await send(form, new FormData(form));
       card.remove();
-      neighbour?.querySelector("a")?.focus();
-      readReportSoon();
+      (neighbour?.querySelector("a") ?? byId("char-files"))?.focus();
     } catch (error) {
       alert(`${name} is not deleted: ${error.message}`);
+      return;
     }
+    // What cannot be read now is read with the next change.
+    readPhotos().catch(() => {});
   });
 }
 

@@ -1,4 +1,4 @@
-import { askFirst } from "./asking.js";
+import { askFirst } from "../isengard/asking.js";
 
 const page = document.getElementById("lora-page");
 if (page) askFirst(page);

@@ -75,9 +75,16 @@ def _of_lora(text: str) -> Q:
     named = Lora.objects.filter(name__icontains=text).order_by("-created_at").values_list("pk", flat=True)
     condition = NOTHING
     for lora_id in {text, *named[:MAX_LORAS_MEANT]}:
-        # As a whole string of JSON, so that no id is found in a longer one.
-        condition |= Q(job__order__loras__icontains=json.dumps(lora_id))
+        condition |= _is_named(lora_id)
     return condition
+
+
+def _is_named(lora_id: str) -> Q:
+    # As a whole value of JSON, so that neither a part of an id nor the name of a field is found. Databases differ in
+    # how they write the same value.
+    told = json.dumps(lora_id)
+    compact, spaced = (Q(job__order__loras__icontains=f'"id":{space}{told}') for space in ("", " "))
+    return compact | spaced
 
 
 _CONDITIONS: Mapping[str, Callable[[Any], Q]] = {

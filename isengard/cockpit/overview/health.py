@@ -18,6 +18,8 @@ from jobs.progress import server as redis_server
 Level = Literal["well", "warning", "trouble"]
 # So many times the floor are still worth a warning: a training writes gigabytes.
 NEAR_FLOOR = 2
+# What the service says of itself, part by part.
+READY = "/ready"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +36,7 @@ class Light:
 def lights(rows: Rows) -> list[Light]:
     return [
         Light(title="API", level="well", word="up", says=f"version {settings.VERSION}", address=reverse("docs")),
-        Light(title="Database", level="well", word="up", says=connection.display_name),
+        Light(title="Database", level="well", word="up", says=connection.display_name, address=READY),
         _redis(),
         _disk(),
         *(_queue(queue) for queue in rows.queues),
@@ -46,21 +48,21 @@ def _redis() -> Light:
     trouble = redis_server.trouble()
     if trouble:
         says = f"{trouble}; jobs wait, and progress comes from the database"
-        return Light(title="Redis", level="trouble", word="away", says=says)
-    return Light(title="Redis", level="well", word="up", says="takes writes")
+        return Light(title="Redis", level="trouble", word="away", says=says, address=READY)
+    return Light(title="Redis", level="well", word="up", says="takes writes", address=READY)
 
 
 def _disk() -> Light:
-    free_bytes = disk_room.measured_bytes()
+    free_bytes, address = disk_room.measured_bytes(), reverse("admin:jobs_artifact_changelist")
     if free_bytes is None:
-        return Light(title="Disk", level="trouble", word="unknown", says="its room cannot be read")
+        return Light(title="Disk", level="trouble", word="unknown", says="its room cannot be read", address=address)
     floor = settings.MIN_FREE_BYTES
     says = f"{readable.size(free_bytes)} free" + (f", floor {readable.size(floor)}" if floor else "")
     if disk.is_low(free_bytes):
-        return Light(title="Disk", level="trouble", word="full", says=f"{says}: nothing new is taken")
+        return Light(title="Disk", level="trouble", word="full", says=f"{says}: nothing new is taken", address=address)
     if free_bytes < NEAR_FLOOR * floor:
-        return Light(title="Disk", level="warning", word="low", says=says)
-    return Light(title="Disk", level="well", word="room", says=says)
+        return Light(title="Disk", level="warning", word="low", says=says, address=address)
+    return Light(title="Disk", level="well", word="room", says=says, address=address)
 
 
 def _queue(queue: QueueOverview) -> Light:

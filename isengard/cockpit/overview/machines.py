@@ -10,7 +10,6 @@ from jobs import readable
 from jobs.gpus import SHOWN_SECONDS
 from jobs.models import GpuLease, Slot
 
-MIB_BYTES = 2**20
 HOT_CELSIUS = 85
 NEARLY_ALL_PERCENT = 95
 
@@ -70,10 +69,10 @@ def _machine(gpu: GpuLease, places: list[Place], rows: Rows) -> Machine:
 
 
 def _gauges(figures: dict[str, Any]) -> list[Gauge]:
-    used, total = figures["memory_used"] * MIB_BYTES, figures["memory_total"] * MIB_BYTES
+    used, total = figures["memory_used"], figures["memory_total"]
     full = round(100 * used / total) if total else 0
     load, heat, power = round(figures["utilization"]), round(figures["temperature"]), figures["power_watts"]
-    memory = f"{readable.size(used)} of {readable.size(total)}"
+    memory = readable.gpu_memory(used, total)
     return [
         Gauge(name="Load", percent=load, says=f"{load} %, {power:.0f} W"),
         Gauge(name="Memory", percent=full, says=memory, is_high=full >= NEARLY_ALL_PERCENT),

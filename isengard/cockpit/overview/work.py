@@ -112,5 +112,9 @@ def first_waiting(rows: Rows) -> list[Waiting]:
     ]
 
 
+def all_running_address() -> str:
+    return f"{reverse('admin:jobs_job_changelist')}?engine=held"
+
+
 def all_waiting_address() -> str:
     return f"{reverse('admin:jobs_job_changelist')}?status__in=pending,queued"

@@ -75,6 +75,7 @@ def told(rows: Sequence[Row], suggestions: Sequence[Suggestion], complaints: Com
             "strength": as_text(row.strength),
             "title": titles.get(row.lora_id, ""),
             "errors": list(_errors(number, complaints)),
+            "strength_errors": about_field(_strength(number), complaints),
         }
         for number, row in enumerate(shown)
     ]
@@ -83,10 +84,14 @@ def told(rows: Sequence[Row], suggestions: Sequence[Suggestion], complaints: Com
 def _errors(number: int, complaints: Complaints) -> Iterator[str]:
     if number == 0:
         yield from about_field("lora_id", complaints)
-        yield from about_field("lora_strength", complaints)
         yield from complaints.get("loras", [])
     else:
-        yield from about_field(f"loras.{number - 1}", complaints)
+        others = {path: found for path, found in complaints.items() if path != _strength(number)}
+        yield from about_field(f"loras.{number - 1}", others)
+
+
+def _strength(number: int) -> str:
+    return f"loras.{number - 1}.strength" if number else "lora_strength"
 
 
 def suggestions() -> list[Suggestion]:

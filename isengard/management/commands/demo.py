@@ -6,15 +6,18 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from isengard import demo
+from jobs import trail
 
+# What the audit trail calls it.
+NAME = "demo"
 MAX_JOBS, MAX_CHARACTERS = 2000, 60
 
 
 class Command(BaseCommand):
     help = (
         "Fill an empty installation with a believable month of work: characters with photos and LoRAs, trainings and "
-        "generations that went well or not. Some wait for a start time that is at least nine hours away; left until "
-        "then, they really run. --remove takes the demo away."
+        "generations that went well or not. Some wait for a start time that is 25 to 29 days away; left until then, "
+        "they really run. --remove takes the demo away."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -40,6 +43,7 @@ class Command(BaseCommand):
             demo.fill(jobs=options["jobs"], characters=options["characters"], is_forced=options["force"])
         except demo.DemoRefused as exc:
             raise CommandError(str(exc)) from exc
+        trail.note(NAME, f"Filled in: {options['characters']} characters and {options['jobs']} jobs.")
         seconds = time.monotonic() - began
         self.stdout.write(
             f"{options['characters']} characters and {options['jobs']} jobs in {seconds:.0f} s. Look at /admin/. "
@@ -48,6 +52,7 @@ class Command(BaseCommand):
 
     def _remove(self) -> None:
         removed = demo.remove()
+        trail.note(NAME, f"Taken away: {removed.characters} characters and {removed.jobs} jobs.")
         self.stdout.write(f"{removed.characters} characters and {removed.jobs} jobs were taken away.")
         if removed.kept:
             raise CommandError(

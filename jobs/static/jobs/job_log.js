@@ -3,6 +3,7 @@ const PAGE_LINES = 200;
 const MOST_LINES = 1000;
 const FOLLOW_MS = 2000;
 const TYPING_MS = 300;
+const ANSWER_MS = 30000;
 
 function lineOf({ timestamp, level, event, message, fields }) {
   const line = document.createElement("div");
@@ -41,7 +42,7 @@ class Log {
     const query = new URLSearchParams({ offset, limit });
     if (this.level.value) query.set("level", this.level.value);
     if (this.search.value.trim()) query.set("search", this.search.value.trim());
-    const answer = await fetch(`${this.address}?${query}`);
+    const answer = await fetch(`${this.address}?${query}`, { signal: AbortSignal.timeout(ANSWER_MS) });
     const found = await answer.json();
     if (!answer.ok) throw new Error(found.detail);
     return found;
@@ -65,7 +66,20 @@ class Log {
   }
 
   async goBack() {
+    if (this.isGoingBack) return;
     const turn = this.turn;
+    this.isGoingBack = true;
+    this.earlier.setAttribute("aria-disabled", "true");
+    try {
+      await this.readBack(turn);
+    } catch (error) {
+      if (turn === this.turn) this.count.textContent = `The earlier lines cannot be read: ${error.message}`;
+    }
+    this.isGoingBack = false;
+    this.earlier.removeAttribute("aria-disabled");
+  }
+
+  async readBack(turn) {
     const first = Math.max(0, this.first - PAGE_LINES);
     const { entries, total_lines: total } = await this.page(first, Math.max(1, this.first - first));
     if (turn !== this.turn) return;

@@ -1,10 +1,15 @@
 // The page of one job: moves while the job runs, asks before it does harm, and shows pictures large.
+import { askFirst } from "../isengard/asking.js";
+import { duration } from "../isengard/in_words.js";
+import { isSelectedIn } from "../isengard/selecting.js";
 import { startCurve } from "./job_curve.js";
 import { startLog } from "./job_log.js";
 import { startPictures } from "./job_pictures.js";
+import { JobStream } from "./job_stream.js";
 
 const REFRESH_GAP_MS = 3000;
 const SPEAK_GAP_MS = 30000;
+const ANSWER_MS = 10000;
 const NOTHING = "-";
 
 const page = document.getElementById("job-page");
@@ -18,18 +23,13 @@ function setFact(name, text) {
   setText(document.querySelector(`[data-fact="${name}"]`), text);
 }
 
-function inWords(seconds) {
-  const whole = Math.max(0, Math.round(seconds));
-  const padded = (number) => String(number).padStart(2, "0");
-  if (whole >= 86400) return `${Math.floor(whole / 86400)} d ${padded(Math.floor(whole / 3600) % 24)} h`;
-  if (whole >= 3600) return `${Math.floor(whole / 3600)} h ${padded(Math.floor(whole / 60) % 60)} min`;
-  return whole >= 60 ? `${Math.floor(whole / 60)} min ${padded(whole % 60)} s` : `${whole} s`;
-}
-
 function gpuInWords(gpu) {
   const gib = (mebibytes) => (mebibytes / 1024).toFixed(1);
-  return `${gpu.utilization} % busy, ${gib(gpu.memory_used)} of ${gib(gpu.memory_total)} GiB, ${gpu.temperature} °C`;
+  return `${gpu.utilization.toFixed(0)} % busy, ${gib(gpu.memory_used)} of ${gib(gpu.memory_total)} GiB, ${gpu.temperature.toFixed(0)} °C`;
 }
+
+// No powers of ten: 0.00005, as the forms have it.
+const rateInWords = (rate) => rate.toLocaleString("en", { maximumSignificantDigits: 2, useGrouping: false });
 
 function showState(told) {
   const badge = byId("job-status");
@@ -41,9 +41,9 @@ function showState(told) {
   setFact("stage", (told.stage || NOTHING).replaceAll("_", " "));
   if (told.total_steps) setFact("step", `${told.current_step} of ${told.total_steps}`);
   setFact("speed", told.iteration_speed === undefined ? NOTHING : `${told.iteration_speed.toFixed(2)} steps/s`);
-  setFact("eta", told.eta_seconds === undefined ? NOTHING : inWords(told.eta_seconds));
+  setFact("eta", told.eta_seconds === undefined ? NOTHING : duration(told.eta_seconds));
   if (told.loss !== undefined) setFact("loss", told.loss.toFixed(4));
-  if (told.lr !== undefined) setFact("rate", String(Number(told.lr.toPrecision(2))));
+  if (told.lr !== undefined) setFact("rate", rateInWords(told.lr));
   if (told.gpu) setFact("gpu", gpuInWords(told.gpu));
 }
 
@@ -58,14 +58,18 @@ function speak(text, isUrgent = false) {
 // What the stream does not tell comes from the page itself, read again: files, timeline, buttons, why it failed.
 let refreshing = null;
 let refreshedAt = Date.now();
+let isOwed = false;
 async function readAgain() {
-  const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
+  const answer = await fetch(location.href, { headers: { Accept: "text/html" }, signal: AbortSignal.timeout(ANSWER_MS) });
   if (!answer.ok || answer.redirected) return;
   const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+  isOwed = false;
   for (const old of page.querySelectorAll("[data-refresh]")) {
     const found = fresh.getElementById(old.id);
-    if (!found || found.innerHTML === old.innerHTML || old.contains(document.activeElement)) continue;
-    old.replaceChildren(...found.childNodes);
+    if (!found || found.innerHTML === old.innerHTML) continue;
+    const isInUse = old.contains(document.activeElement) || isSelectedIn(old);
+    if (isInUse) isOwed = true;
+    else old.replaceChildren(...found.childNodes);
   }
   refreshedAt = Date.now();
 }
@@ -78,44 +82,38 @@ function refreshSoon() {
   }, wait);
 }
 
+// What was left as it was, because somebody was at it, comes when they have gone.
+document.addEventListener("selectionchange", () => {
+  if (isOwed && getSelection()?.isCollapsed) refreshSoon();
+});
+document.addEventListener("focusout", () => {
+  if (isOwed) refreshSoon();
+});
+
 function follow(curve, log) {
   let last = { status: byId("job-status").textContent, attempt: null };
-  const state = byId("job-link-state");
-  const source = new EventSource(`${page.dataset.api}/stream`);
-  source.addEventListener("open", () => setText(state, ""));
-  source.addEventListener("error", () => {
-    setText(state, `Not live since ${new Date().toLocaleTimeString()}; trying again.`);
-  });
-  source.addEventListener("progress", (event) => {
-    const told = JSON.parse(event.data);
+  const progress = (told) => {
     showState(told);
     curve?.add(told);
     speak(`${told.progress} percent. ${told.message}`);
     const hasMoved = told.status !== last.status || (last.attempt !== null && told.attempt !== last.attempt);
     if (hasMoved || told.artifacts) refreshSoon();
     last = told;
-  });
-  source.addEventListener("complete", (event) => {
-    source.close();
-    const told = JSON.parse(event.data);
+  };
+  const complete = (told) => {
+    stream.end();
     showState(told);
-    setText(state, "");
     page.dataset.live = "no";
     speak(told.message, true);
     refreshSoon();
     // Its log and curve are archived in the moments after the end.
     setTimeout(() => { curve?.read(); log.end(); refreshSoon(); }, REFRESH_GAP_MS);
-  });
-  // It will not run on while one is away, so the stream may be closed without a word.
-  addEventListener("pagehide", () => source.close());
+  };
+  const stream = new JobStream(page.dataset.api, (words) => setText(byId("job-link-state"), words), { progress, complete });
 }
 
-page?.addEventListener("submit", (event) => {
-  const { question } = event.target.dataset;
-  if (question && !confirm(question)) event.preventDefault();
-});
-
 if (page) {
+  askFirst(page);
   const curve = startCurve();
   const log = startLog(() => page.dataset.live === "yes");
   startPictures(page);

@@ -1,8 +1,13 @@
 /* Keeps the first page of the admin true: bars move with the stream of all jobs, everything else is fetched anew. */
 
+import { askFirst } from "../asking.js";
+import { clock, duration } from "../in_words.js";
+import { isSelectedIn } from "../selecting.js";
+
 const REFRESH_MILLISECONDS = 5000;
 const SOON_MILLISECONDS = 400;
 const REOPEN_MILLISECONDS = 5000;
+const ANSWER_MILLISECONDS = 10000;
 const TOKEN = /name="csrfmiddlewaretoken" value="[^"]*"/g;
 
 const board = document.querySelector("#dashboard");
@@ -15,30 +20,23 @@ const reachable = { stream: false, overview: true };
 const latest = new Map();
 let liveAt = Date.now();
 let soon = 0;
+let cardsAt = 0;
 let isFetching = false;
-
-const clock = (moment) => new Date(moment).toISOString().slice(11, 19);
+let isHeld = false;
+let source = null;
 
 function say(place, text) {
   if (place && place.textContent !== text) place.textContent = text;
 }
 
-function duration(seconds) {
-  const whole = Math.max(0, Math.round(seconds));
-  if (whole < 60) return `${whole} s`;
-  if (whole < 3600) return `${Math.floor(whole / 60)} min ${String(whole % 60).padStart(2, "0")} s`;
-  return `${Math.floor(whole / 3600)} h ${String(Math.floor((whole % 3600) / 60)).padStart(2, "0")} min`;
-}
-
 /* --- whether it is live --- */
 
-function note(source, isReached) {
-  const wasLive = reachable.stream && reachable.overview;
-  reachable[source] = isReached;
-  if (wasLive && !isReached) liveAt = Date.now();
+function note(what, isReached) {
+  reachable[what] = isReached;
   const isLive = reachable.stream && reachable.overview;
+  if (isLive) liveAt = Date.now();
   line.dataset.state = isLive ? "live" : "lost";
-  say(words, isLive ? "Live" : `Not live since ${clock(liveAt)} UTC, trying again`);
+  say(words, isLive ? (isHeld ? "Live, except where text is selected" : "Live") : `Not live since ${clock(liveAt)} UTC, trying again`);
 }
 
 /* --- the stream --- */
@@ -59,7 +57,8 @@ function show(data) {
 }
 
 function follow() {
-  const source = new EventSource(board.dataset.stream);
+  source?.close();
+  source = new EventSource(board.dataset.stream);
   source.addEventListener("open", () => {
     latest.clear();
     note("stream", true);
@@ -75,7 +74,7 @@ function follow() {
     latest.set(data.job_id, data);
     show(data);
     const card = cardOf(data.job_id);
-    if (Boolean(card) !== (data.status === "running")) refreshSoon();
+    if (Boolean(card) !== (data.status === "running")) refreshCards();
   });
   source.addEventListener("complete", (event) => {
     const data = JSON.parse(event.data);
@@ -84,11 +83,16 @@ function follow() {
     say(news, `${clock(Date.now())} UTC: ${data.job_id}: ${data.message}`);
     refreshSoon();
   });
-  // The browser would count the cut as an error of the page that comes next.
-  addEventListener("pagehide", () => source.close());
 }
 
 /* --- the rest --- */
+
+// Not every running job has a card, so that what tells of one without is no reason to refresh with each event.
+function refreshCards() {
+  if (Date.now() - cardsAt < REFRESH_MILLISECONDS) return;
+  cardsAt = Date.now();
+  refreshSoon();
+}
 
 function refreshSoon() {
   if (!soon) soon = setTimeout(refresh, SOON_MILLISECONDS);
@@ -100,7 +104,11 @@ async function refresh() {
   if (isFetching || document.hidden) return;
   isFetching = true;
   try {
-    const answer = await fetch(board.dataset.overview, { headers: { Accept: "text/html" } });
+    const answer = await fetch(board.dataset.overview, {
+      headers: { Accept: "text/html" },
+      // A server that hangs must not look like one that has nothing new.
+      signal: AbortSignal.timeout(ANSWER_MILLISECONDS),
+    });
     if (answer.redirected) location.reload();
     if (!answer.ok) throw new Error(`${answer.status}`);
     put(await answer.text());
@@ -117,9 +125,12 @@ function put(text) {
   const fresh = new DOMParser().parseFromString(text, "text/html");
   const names = (within) => [...within.querySelectorAll("[data-part]")].map((part) => part.dataset.part).join();
   if (names(fresh) !== names(parts)) parts.replaceChildren(...fresh.body.childNodes);
+  isHeld = false;
   fresh.querySelectorAll("[data-part]").forEach((part) => {
     const old = parts.querySelector(`[data-part="${part.dataset.part}"]`);
-    if (markup(old) !== markup(part)) exchange(old, part);
+    if (markup(old) === markup(part)) return;
+    if (isSelectedIn(old)) isHeld = true;
+    else exchange(old, part);
   });
   if (reachable.stream) latest.forEach(show);
 }
@@ -139,16 +150,20 @@ const keyOf = (element) => `${element.tagName} ${element.getAttribute("href") ??
 
 /* --- acting --- */
 
+askFirst(parts);
 parts.addEventListener("submit", (event) => {
   const form = event.target;
-  if (form.dataset.confirm && !confirm(form.dataset.confirm)) {
-    event.preventDefault();
-    return;
-  }
+  if (event.defaultPrevented) return;
   // Not twice, however fast the finger is.
   setTimeout(() => form.querySelectorAll("button").forEach((button) => { button.disabled = true; }));
 });
 document.addEventListener("visibilitychange", refreshSoon);
+document.addEventListener("selectionchange", () => {
+  if (isHeld && getSelection()?.isCollapsed) refreshSoon();
+});
+// The browser would count the cut as an error of the page that comes next.
+addEventListener("pagehide", () => source.close());
+addEventListener("pageshow", (event) => event.persisted && follow());
 
 follow();
 setInterval(refresh, REFRESH_MILLISECONDS);

@@ -87,8 +87,11 @@ function showErrors() {
   for (const wrong of form.querySelectorAll("details [aria-invalid], details .cp-error")) wrong.closest("details").open = true;
   const list = document.getElementById("form-errors-fields");
   const links = [...form.querySelectorAll("[aria-invalid]")].map((control) => {
-    const words = control.labels[0].firstChild.textContent.trim() || control.labels[0].textContent.trim();
-    return Object.assign(document.createElement("a"), { href: `#${control.id}`, textContent: words });
+    const isGroup = control.matches("fieldset");
+    const label = isGroup ? control.querySelector("legend") : control.labels[0];
+    const words = label.firstChild.textContent.trim() || label.textContent.trim();
+    const target = isGroup ? control.querySelector("input:enabled") ?? errors : control;
+    return Object.assign(document.createElement("a"), { href: `#${target.id}`, textContent: words });
   });
   if (links.length) list.replaceChildren("Put right: ", ...links.flatMap((link, index) => (index ? [", ", link] : [link])), ".");
   errors.focus();

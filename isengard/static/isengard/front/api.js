@@ -2,6 +2,7 @@
 
 const RETRIES = 3;
 const LONGEST_WAIT_SECONDS = 90;
+const REOPEN_SECONDS = 5;
 
 const pause = (seconds) => new Promise((resolve) => setTimeout(resolve, seconds * 1000));
 
@@ -49,16 +50,45 @@ export const nameOfRequest = () => ({
   "Idempotency-Key": Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join(""),
 });
 
-/** Follow a job: `on.progress`, `on.preview`, `on.complete` get the data, `on.lost` whether the line is down. */
+/**
+ * Follow a job: `on.progress`, `on.preview`, `on.complete` get the data, `on.lost` whether the line is down.
+ * What comes back has `close()`.
+ */
 export function follow(job, on) {
-  const source = new EventSource(`/api/jobs/${job}/stream`);
-  const hear = (name) => source.addEventListener(name, (event) => {
-    on.lost(false);
-    on[name]?.(JSON.parse(event.data));
-    if (name === "complete") source.close();
-  });
-  ["progress", "preview", "complete"].forEach(hear);
-  source.addEventListener("open", () => on.lost(false));
-  source.addEventListener("error", () => on.lost(source.readyState !== EventSource.CLOSED));
-  return source;
+  let source;
+  let isOver = false;
+  const close = () => {
+    isOver = true;
+    source.close();
+  };
+  const open = () => {
+    source = new EventSource(`/api/jobs/${job}/stream`);
+    const hear = (name) => source.addEventListener(name, (event) => {
+      if (name === "complete") close();
+      on.lost(false);
+      on[name]?.(JSON.parse(event.data));
+    });
+    ["progress", "preview", "complete"].forEach(hear);
+    source.addEventListener("open", () => on.lost(false));
+    source.addEventListener("error", () => {
+      if (isOver) return;
+      on.lost(true);
+      // The browser tries again by itself, unless it was refused.
+      if (source.readyState === EventSource.CLOSED) reopen();
+    });
+  };
+  const reopen = async () => {
+    await pause(REOPEN_SECONDS);
+    if (isOver) return;
+    try {
+      await call("GET", `/api/jobs/${job}/artifacts`);
+    } catch (error) {
+      // A job that was deleted has no stream any more.
+      if (error.status === 404) isOver = true;
+    }
+    if (isOver) on.lost(false);
+    else open();
+  };
+  open();
+  return { close };
 }

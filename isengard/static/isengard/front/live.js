@@ -2,7 +2,8 @@
 
 import { call, follow } from "./api.js";
 import { drawCurve } from "./curve.js";
-import { duration, element, fill, one, say, thumbnail } from "./page.js";
+import { duration } from "../in_words.js";
+import { element, fill, one, say, thumbnail } from "./page.js";
 
 const CURVE_AGAIN_MILLISECONDS = 2000;
 const kindOf = (job) => (job.startsWith("train-") ? "training" : "generation");

@@ -72,7 +72,7 @@ function watchTraining(job) {
   stop.training();
   one("button", forms.training).textContent = "Train again";
   stop.training = followTraining(job, ({ status }) => {
-    if (status === "completed" && open("images")) forms.images.prompt.focus({ preventScroll: true });
+    if (status === "completed") open("images");
   });
 }
 
@@ -89,6 +89,8 @@ forms.character.addEventListener("submit", (event) => {
     const { id } = await call("POST", "/api/characters", { json, onWait: waitingFor(outside("character")) });
     remember({ character: id });
     await showCharacter(id);
+    // The button that was pressed is gone: photos are what comes next.
+    one("#photo-input").focus({ preventScroll: true });
   });
 });
 

@@ -19,13 +19,6 @@ export function fill(list, pairs) {
   list.replaceChildren(...pairs.map(([term, value]) => element("div", {}, element("dt", {}, term), element("dd", {}, value))));
 }
 
-export function duration(seconds) {
-  const whole = Math.max(0, Math.round(seconds));
-  if (whole < 60) return `${whole} s`;
-  if (whole < 3600) return `${Math.floor(whole / 60)} min ${String(whole % 60).padStart(2, "0")} s`;
-  return `${Math.floor(whole / 3600)} h ${String(Math.floor((whole % 3600) / 60)).padStart(2, "0")} min`;
-}
-
 /** A thumbnail that opens the picture in full size. */
 export function thumbnail(address, name, small = `${address}?size=320`) {
   const image = element("img", { src: small, alt: name, loading: "lazy" });

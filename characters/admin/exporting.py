@@ -6,12 +6,13 @@ Rows are read and sent some at a time, so that a list of any length takes no mem
 import csv
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
 
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.core.exceptions import PermissionDenied
+from django.forms import Media
 from django.http import (
     Http404,
     HttpRequest,
@@ -24,8 +25,6 @@ from django.http import (
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from unfold.admin import ModelAdmin
-
-from jobs.timestamps import iso_milliseconds
 
 ROWS_AT_ONCE = 500
 # What a spreadsheet takes for the beginning of a formula, or skips before it.
@@ -41,9 +40,14 @@ Column = Callable[[Any], Any]
 class ExportingAdmin(ModelAdmin):
     """To be told the columns. Shows above its list what it is narrowed by, and exports it."""
 
-    list_before_template = "admin/jobs/list_bar.html"
+    list_before_template = "admin/characters/list_bar.html"
     list_note = ""
     export_columns: Mapping[str, Column] = {}
+
+    @property
+    def media(self) -> Media:
+        inherited: Media = super().media
+        return inherited + Media(css={"all": ["characters/list_bar.css"]})
 
     def get_urls(self) -> list[URLPattern]:
         export = self.admin_site.admin_view(self.export_view)
@@ -133,7 +137,9 @@ def harmless(value: Any) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    return iso_milliseconds(value) if isinstance(value, datetime) else value
+    if not isinstance(value, datetime):
+        return value
+    return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _narrowed(sent: QueryDict) -> list[tuple[str, str, str]]:
