@@ -23,6 +23,14 @@ OF_PROMPT = OpenApiParameter(
 FILTERS = [OF_STATUS, OF_CHARACTER, OF_LORA, OF_PROMPT]
 
 
+def uses_lora(lora_id: str, *, loras: str = "order__loras") -> Q:
+    """Return the condition that one of a job's `loras` has this id."""
+    # As a whole value of JSON, so that neither a part of an id nor the name of a field is found. Databases differ in
+    # how they write the same value.
+    told = json.dumps(lora_id)
+    return Q(**{f"{loras}__icontains": f'"id":{told}'}) | Q(**{f"{loras}__icontains": f'"id": {told}'})
+
+
 def narrowed(jobs: JobQuerySet, request: Request) -> JobQuerySet:
     """Return those of `jobs` that the query asks for. Raises ValidationError."""
     wanted = Q()
@@ -31,8 +39,7 @@ def narrowed(jobs: JobQuerySet, request: Request) -> JobQuerySet:
     if "character_id" in request.query_params:
         wanted &= Q(character_id=query_text(request, "character_id"))
     if "lora_id" in request.query_params:
-        # As a whole string of JSON, so that no id is found in a longer one.
-        wanted &= Q(order__loras__icontains=json.dumps(query_text(request, "lora_id")))
+        wanted &= uses_lora(query_text(request, "lora_id"))
     if "q" in request.query_params:
         wanted &= Q(config__prompt__icontains=query_text(request, "q"))
     return jobs.filter(wanted)

@@ -53,6 +53,7 @@ def _jobs() -> None:
         ("lora_id=lora-aaa", [2, 1]),
         ("lora_id=lora-bbb", [1]),
         ("lora_id=lora-bb", []),
+        ("lora_id=id", []),
         ("lora_id=lora-ccc", []),
         ("lora_id=%", []),
         ("q=red coat", [3]),

@@ -1,6 +1,5 @@
 """What the form above the pictures narrows them to."""
 
-import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -9,6 +8,7 @@ from django.db.models import Q, QuerySet
 from django.utils.http import urlencode
 
 from characters.models import Character, Lora
+from generation.listing import uses_lora
 from generation.params import VARIANTS
 from jobs.models import Artifact
 
@@ -75,16 +75,8 @@ def _of_lora(text: str) -> Q:
     named = Lora.objects.filter(name__icontains=text).order_by("-created_at").values_list("pk", flat=True)
     condition = NOTHING
     for lora_id in {text, *named[:MAX_LORAS_MEANT]}:
-        condition |= _is_named(lora_id)
+        condition |= uses_lora(lora_id, loras="job__order__loras")
     return condition
-
-
-def _is_named(lora_id: str) -> Q:
-    # As a whole value of JSON, so that neither a part of an id nor the name of a field is found. Databases differ in
-    # how they write the same value.
-    told = json.dumps(lora_id)
-    compact, spaced = (Q(job__order__loras__icontains=f'"id":{space}{told}') for space in ("", " "))
-    return compact | spaced
 
 
 _CONDITIONS: Mapping[str, Callable[[Any], Q]] = {
