@@ -89,6 +89,8 @@ def test_a_waiting_job_is_cancelled_without_disturbing_the_running_one(
     assert site.wait_for(first)["status"] == "completed"
 
 
+# Shown by tests/faults/test_two_servers.py and test_dead_processes.py too.
+@pytest.mark.again
 def test_with_two_servers_a_job_goes_on_when_one_is_killed(
     pair_site: GenerationSite, pair_of_servers: list[OwnServer]
 ) -> None:
@@ -103,6 +105,7 @@ def test_with_two_servers_a_job_goes_on_when_one_is_killed(
     assert pair_site.pictures_of(ended)[2].tobytes() == third.tobytes()
 
 
+@pytest.mark.again
 def test_a_server_that_is_killed_in_mid_job_and_started_again_makes_what_is_missing(
     pair_site: GenerationSite, pair_of_servers: list[OwnServer]
 ) -> None:

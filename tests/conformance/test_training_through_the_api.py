@@ -88,6 +88,7 @@ def drain_worker(site: Site, job: str) -> None:
     site.worker().send_signal(signal.SIGTERM)
 
 
+@pytest.mark.again
 @pytest.mark.parametrize("strike", [kill_trainer, kill_worker, drain_worker])
 def test_a_training_that_is_interrupted_resumes_from_its_checkpoint(
     site: Site, strike: Callable[[Site, str], None]
@@ -106,6 +107,7 @@ def test_a_training_that_is_interrupted_resumes_from_its_checkpoint(
     assert not site.family(job)
 
 
+@pytest.mark.again
 def test_a_drain_saves_before_it_stops(site: Site) -> None:
     with site.spoilt_interpreter(**SLOW):
         job = site.train(site.api.make_character(photos=2), checkpoint_every_n_steps=1000)

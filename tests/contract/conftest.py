@@ -1,4 +1,5 @@
 import io
+from functools import cache
 
 import pytest
 from django.test import Client
@@ -7,6 +8,7 @@ from PIL import Image
 from characters.models import Character
 
 
+@cache
 def jpeg(side: int = 512, *, shade: int = 90) -> bytes:
     content = io.BytesIO()
     Image.new("RGB", (side, side), (shade, 120, 150)).save(content, "JPEG")
@@ -28,7 +30,7 @@ def character(db: None) -> Character:
 def trainable(api: Client, character: Character, settings) -> Character:
     """A character with one photo, and no rate limits in the way."""
     settings.RATE_LIMITS = "off"
-    photo = io.BytesIO(jpeg())
+    photo = io.BytesIO(jpeg(256))
     photo.name = "ann.jpg"
     answer = api.post(f"/api/characters/{character.pk}/images", {"files": photo})
     assert answer.json()["uploaded"] == ["ann.jpg"]

@@ -8,7 +8,6 @@ from tests.databases.rerun import pass_on_postgresql
 @pytest.mark.timeout(600)
 def test_the_api_keeps_its_contract_on_postgresql() -> None:
     pass_on_postgresql(
-        "contract/test_service.py",
         "contract/test_training_api.py",
         "contract/test_training_lists.py",
         "contract/test_training_again.py",
@@ -23,7 +22,6 @@ def test_the_api_keeps_its_contract_on_postgresql() -> None:
         "characters/test_concurrent_uploads.py",
         "characters/test_lora_races.py",
         "characters/test_lora_versions.py",
-        "characters/test_lora_library.py",
         "jobs/test_admin_actions.py",
         "isengard/test_audit.py",
     )
