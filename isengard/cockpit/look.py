@@ -46,65 +46,51 @@ def _navigation() -> list[dict[str, Any]]:
         {
             "items": [
                 _item("Dashboard", "dashboard", "admin:index"),
-                _item("Jobs", "work_history", "admin:jobs_job_changelist", needs="jobs.view_job"),
+                _rows("Jobs", "work_history", "jobs.job"),
             ]
         },
-        {
-            "title": "Pictures",
-            "separator": True,
-            "items": [
-                _item("Gallery", "gallery_thumbnail", "admin:gallery", needs="jobs.view_job"),
-                _item("Generate", "brush", "admin:generate", needs="jobs.add_job"),
-            ],
-        },
-        {
-            "title": "Characters",
-            "separator": True,
-            "items": [
-                _item("Characters", "face", "admin:characters_character_changelist", needs="characters.view_character"),
-                _item("LoRAs", "neurology", "admin:characters_lora_changelist", needs="characters.view_lora"),
-            ],
-        },
-        {
-            "title": "Machines",
-            "separator": True,
-            "items": [
-                _item(
-                    "Queues", "format_list_numbered", "admin:jobs_queuestate_changelist", needs="jobs.view_queuestate"
-                ),
-                _item("Slots", "dns", "admin:jobs_slot_changelist", needs="jobs.view_slot"),
-                _item("GPUs", "memory", "admin:jobs_gpulease_changelist", needs="jobs.view_gpulease"),
-            ],
-        },
-        {
-            "title": "Traces",
-            "separator": True,
-            "collapsible": True,
-            "items": [
-                _item("Audit trail", "history", "admin:admin_logentry_changelist", needs="admin.view_logentry"),
-                _item("Files of jobs", "attach_file", "admin:jobs_artifact_changelist", needs="jobs.view_artifact"),
-                _item("Log lines", "subject", "admin:jobs_joblogline_changelist", needs="jobs.view_joblogline"),
-                _item(
-                    "Photos",
-                    "photo_library",
-                    "admin:characters_trainingimage_changelist",
-                    needs="characters.view_trainingimage",
-                ),
-                _item(
-                    "Named requests", "key", "admin:jobs_idempotencykey_changelist", needs="jobs.view_idempotencykey"
-                ),
-            ],
-        },
-        {
-            "title": "People",
-            "separator": True,
-            "collapsible": True,
-            "items": [
-                _item("Users", "person", "admin:auth_user_changelist", needs="auth.view_user"),
-                _item("Groups", "group", "admin:auth_group_changelist", needs="auth.view_group"),
-            ],
-        },
+        _group(
+            "Pictures",
+            _item("Gallery", "gallery_thumbnail", "admin:gallery", needs="jobs.view_job"),
+            _item("Generate", "brush", "admin:generate", needs="jobs.add_job"),
+        ),
+        _group(
+            "Characters",
+            _rows("Characters", "face", "characters.character"),
+            _rows("LoRAs", "neurology", "characters.lora"),
+        ),
+        _group(
+            "Machines",
+            _rows("Queues", "format_list_numbered", "jobs.queuestate"),
+            _rows("Slots", "dns", "jobs.slot"),
+            _rows("GPUs", "memory", "jobs.gpulease"),
+        ),
+        _group(
+            "Traces",
+            _rows("Audit trail", "history", "admin.logentry"),
+            _rows("Files of jobs", "attach_file", "jobs.artifact"),
+            _rows("Log lines", "subject", "jobs.joblogline"),
+            _rows("Photos", "photo_library", "characters.trainingimage"),
+            _rows("Named requests", "key", "jobs.idempotencykey"),
+            is_folded=True,
+        ),
+        _group(
+            "People",
+            _rows("Users", "person", "auth.user"),
+            _rows("Groups", "group", "auth.group"),
+            is_folded=True,
+        ),
     ]
+
+
+def _group(title: str, *items: dict[str, Any], is_folded: bool = False) -> dict[str, Any]:
+    return {"title": title, "separator": True, "collapsible": is_folded, "items": list(items)}
+
+
+def _rows(title: str, icon: str, model: str) -> dict[str, Any]:
+    """Lead to the list of a model, `app.model`, those who may see it."""
+    app, name = model.split(".")
+    return _item(title, icon, f"admin:{app}_{name}_changelist", needs=f"{app}.view_{name}")
 
 
 def _item(title: str, icon: str, page: str, *, needs: str = "") -> dict[str, Any]:
