@@ -25,13 +25,14 @@ def claim(slot: Slot) -> transitions.Claim | None:
     return queue.claim_next(slot.kind, slot.name, this_process())
 
 
-def until_asked_to_leave(kind: FakeKind) -> Iterator[object]:
-    while not kind.controls.is_draining:
+def until_asked_to_leave(kind: FakeKind, output: StringIO) -> Iterator[object]:
+    """Go on until a drain has also told what it waits for."""
+    while not (kind.controls.is_draining and "At work" in output.getvalue()):
         yield Tick()
 
 
-def command(*arguments: str) -> str:
-    output = StringIO()
+def command(*arguments: str, output: StringIO | None = None) -> str:
+    output = output or StringIO()
     call_command(*arguments, stdout=output)
     return output.getvalue()
 
@@ -40,7 +41,8 @@ def test_the_command_waits_until_the_slots_are_empty(
     slot: Slot, fake_kind: FakeKind, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lease, "BEAT_SECONDS", 0.02)
-    fake_kind.script = until_asked_to_leave(fake_kind)
+    output = StringIO()
+    fake_kind.script = until_asked_to_leave(fake_kind, output)
     job = make_job()
     claimed = claim(slot)
 
@@ -52,7 +54,7 @@ def test_the_command_waits_until_the_slots_are_empty(
 
     with ThreadPoolExecutor(1) as pool:
         ran = pool.submit(run)
-        said = command("drain", "--wait", "30")
+        said = command("drain", "--wait", "30", output=output)
         ran.result()
     assert f"Drained: {slot.name} (takes no work until" in command("queue", "status")
     assert said.splitlines()[0] == f"Drained: {slot.name}."
