@@ -24,8 +24,8 @@ async function askInfo(onInfo) {
   try {
     const info = await call("GET", "/info");
     const images = Object.values(info.image_generation.models).filter(({ available }) => available);
-    // Whether a trainer is there to take a job, the public API does not tell.
-    tell("health-training", `${Object.keys(info.training.base_models).length} base models; whether a trainer is there, the admin tells`, "unknown");
+    // No light: whether a trainer is there to take a job, the public API does not tell.
+    tell("health-training", `${Object.keys(info.training.base_models).length} base models`, "offer");
     tell("health-images", images.length ? `${images.length} models ready` : "no model is ready", images.length ? "good" : "poor");
     onInfo(info);
   } catch {
