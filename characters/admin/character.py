@@ -8,7 +8,7 @@ from django.contrib import admin
 from django.contrib.admin.views.main import ChangeList
 from django.db.models import Count, Exists, F, IntegerField, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponseRedirect
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -19,6 +19,7 @@ from characters.admin.character_acts import CharacterActs
 from characters.admin.character_page import page_of
 from characters.admin.deleting import DeletingAdmin
 from characters.admin.exporting import ExportingAdmin
+from characters.admin.own_page import OwnPageAdmin
 from characters.listing import with_counts
 from characters.models import Character, Lora, TrainingImage
 
@@ -85,7 +86,7 @@ class CharacterList(ChangeList):
 
 
 @admin.register(Character)
-class CharacterAdmin(ExportingAdmin, CharacterActs, DeletingAdmin):
+class CharacterAdmin(ExportingAdmin, CharacterActs, OwnPageAdmin, DeletingAdmin):
     list_display = (
         "photo",
         "name",
@@ -148,21 +149,9 @@ class CharacterAdmin(ExportingAdmin, CharacterActs, DeletingAdmin):
     def active(self, character: Any) -> SafeString | str:
         return showing.age(character.last_activity)
 
-    def render_change_form(
-        self,
-        request: HttpRequest,
-        context: dict[str, Any],
-        add: Any = False,  # noqa: FBT002 - as Django declares it.
-        change: Any = False,  # noqa: FBT002
-        form_url: str = "",
-        obj: Character | None = None,
-    ) -> HttpResponse:
-        if obj is not None:
-            context |= page_of(obj, request.user)
-            context["title"] = obj.name
-            context["show_save_and_add_another"] = context["show_save_and_continue"] = False
-        response: HttpResponse = super().render_change_form(request, context, add, change, form_url, obj)
-        return response
+    def shown_beside(self, request: HttpRequest, row: Any) -> dict[str, Any]:
+        hidden = {"show_save_and_add_another": False, "show_save_and_continue": False}
+        return page_of(row, request.user) | hidden | {"title": row.name}
 
     # --- what is done ---
 

@@ -23,6 +23,7 @@ from characters.admin.character_acts import posted
 from characters.admin.deleting import DeletingAdmin
 from characters.admin.exporting import ExportingAdmin
 from characters.admin.lora_page import VERIFIED, page_of
+from characters.admin.own_page import OwnPageAdmin
 from characters.models import Lora
 
 FILE_TYPE = "application/octet-stream"
@@ -47,7 +48,7 @@ class SourceFilter(admin.SimpleListFilter):
 
 
 @admin.register(Lora)
-class LoraAdmin(ExportingAdmin, DeletingAdmin):
+class LoraAdmin(ExportingAdmin, OwnPageAdmin, DeletingAdmin):
     refusals = (loras.LoraInUse,)
     list_display = ("name", "owner", "state", "trigger_word", "base_model", "size", "age")
     list_select_related = ("character",)
@@ -103,20 +104,8 @@ class LoraAdmin(ExportingAdmin, DeletingAdmin):
     def age(self, lora: Lora) -> SafeString | str:
         return showing.age(lora.created_at)
 
-    def render_change_form(
-        self,
-        request: HttpRequest,
-        context: dict[str, Any],
-        add: Any = False,  # noqa: FBT002 - as Django declares it.
-        change: Any = False,  # noqa: FBT002
-        form_url: str = "",
-        obj: Lora | None = None,
-    ) -> HttpResponse:
-        if obj is not None:
-            context |= page_of(obj, request.user)
-            context["title"] = obj.name
-        response: HttpResponse = super().render_change_form(request, context, add, change, form_url, obj)
-        return response
+    def shown_beside(self, request: HttpRequest, row: Any) -> dict[str, Any]:
+        return page_of(row, request.user) | {"title": row.name}
 
     # --- what is done ---
 

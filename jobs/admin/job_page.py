@@ -11,8 +11,8 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import Q
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
-from unfold.admin import ModelAdmin
 
+from characters.admin.own_page import OwnPageAdmin
 from characters.admin.showing import address_of
 from characters.models import Lora
 from jobs import describing, gpus, in_words, kinds, queue, readable, waiting
@@ -34,7 +34,7 @@ PERMISSION = "jobs.change_job"
 Facts = list[tuple[str, Any]]
 
 
-class JobPageAdmin(ModelAdmin):
+class JobPageAdmin(OwnPageAdmin):
     """The single page. Its form has the priority alone: a machine writes all the rest."""
 
     change_form_template = "admin/jobs/job/change_form.html"
@@ -73,21 +73,9 @@ class JobPageAdmin(ModelAdmin):
         self.message_user(request, f"{job.pk}: {done.message}", messages.SUCCESS)
         return done.job
 
-    def render_change_form(
-        self,
-        request: HttpRequest,
-        context: dict[str, Any],
-        add: Any = False,  # noqa: FBT002 - as Django declares it.
-        change: Any = False,  # noqa: FBT002
-        form_url: str = "",
-        obj: Job | None = None,
-    ) -> HttpResponse:
-        if obj is not None:
-            context |= page_of(obj, may_act=request.user.has_perm(PERMISSION))
-            context["show_save_and_continue"] = False
-            context["title"] = f"{context['headline']} {obj.pk}"
-        response: HttpResponse = super().render_change_form(request, context, add, change, form_url, obj)
-        return response
+    def shown_beside(self, request: HttpRequest, row: Any) -> dict[str, Any]:
+        shown = page_of(row, may_act=request.user.has_perm(PERMISSION))
+        return shown | {"show_save_and_continue": False, "title": f"{shown['headline']} {row.pk}"}
 
 
 def page_of(job: Job, *, may_act: bool) -> dict[str, Any]:
