@@ -11,6 +11,7 @@ FALLBACK_STEM = "photo"
 SAME_FORMAT = {".jpg": (".jpg", ".jpeg"), ".png": (".png",), ".webp": (".webp",)}
 PATH_SEPARATORS = re.compile(r"[/\\]")
 AWKWARD = re.compile(r'[<>:"|?*#%]')
+LEADING, TRAILING = re.compile(r"\A[\s.-]+"), re.compile(r"[\s.]+\Z")
 SUFFIX = re.compile(r"\.[A-Za-z][A-Za-z0-9]{0,4}$")
 
 
@@ -26,7 +27,7 @@ def public_name(sent_as: str, extension: str) -> str:
     name = AWKWARD.sub("_", cleaned(sent_as))
     found = SUFFIX.search(name)
     suffix = found.group() if found else ""
-    stem = name.removesuffix(suffix).lstrip(".- ").rstrip(". ") or FALLBACK_STEM
+    stem = TRAILING.sub("", LEADING.sub("", name.removesuffix(suffix))) or FALLBACK_STEM
     return _joined(stem, suffix if suffix.lower() in SAME_FORMAT[extension] else extension)
 
 
@@ -40,7 +41,7 @@ def free_name(wanted: str, taken: Collection[str]) -> str:
 
 
 def _joined(stem: str, ending: str) -> str:
-    return stem[: FILE_NAME_MAX_LENGTH - len(ending)].rstrip(". ") + ending
+    return TRAILING.sub("", stem[: FILE_NAME_MAX_LENGTH - len(ending)]) + ending
 
 
 def _is_hidden(character: str) -> bool:
