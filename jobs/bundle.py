@@ -16,9 +16,11 @@ from django.conf import settings
 from django.core.files.storage import default_storage
 from django.db import connection
 from django.utils import timezone
+from rest_framework.exceptions import NotFound
 
 from jobs import attempts, describing, log, losses
 from jobs.artifacts import ENGINE_CONFIG, PICTURES
+from jobs.log_search import read_settled
 from jobs.models import Artifact, Job
 
 logger = logging.getLogger(__name__)
@@ -68,9 +70,11 @@ class Bundler:
 
     def _add_log(self) -> None:
         try:
-            self._write_lines("log.jsonl", log.lines(self._job))
-        except FileNotFoundError:
+            content = read_settled(self._job, lambda: b"".join(log.lines(self._job)))
+        except NotFound:
             self._leave_out("log.jsonl")
+            return
+        self._bundle.writestr(_entry("log.jsonl"), content)
 
     def _add_losses(self) -> None:
         try:
@@ -80,10 +84,6 @@ class Bundler:
             return
         if points:
             self._bundle.writestr(_entry(losses.FILE_NAME), losses.as_file(points))
-
-    def _write_lines(self, name: str, lines: Iterable[bytes]) -> None:
-        with self._bundle.open(_entry(name), "w", force_zip64=True) as target:
-            target.writelines(lines)
 
     def _fitting_pictures(self) -> Iterable[Artifact]:
         room_bytes = MAX_PICTURES_BYTES

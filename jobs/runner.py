@@ -114,7 +114,7 @@ class Run:
     def _complete(self, finished: events.Finished) -> None:
         with self.driver.lease.at_own_work():
             verdict = patiently(lambda: self.kind.conclude(self.job, self.claim, finished))
-        self.narrator.finish()
+        self._end_the_story()
 
         def publish() -> bool:
             with transaction.atomic():
@@ -194,7 +194,7 @@ class Run:
         return until_told(lambda: self.claim.own().values_list("crashes", flat=True).first() or 0)
 
     def _fail(self, reason: str, *, cause: str = "", **how: Any) -> None:
-        self.narrator.finish()
+        self._end_the_story()
         is_gone = self._engine_is_gone()
         fields = self._last_state() | (dict(transitions.UNCLAIMED) if is_gone else {})
         fields |= {"message": f"{self.kind.title} failed", "failure_cause": cause, **how}
@@ -215,6 +215,11 @@ class Run:
             announce_return(self.job.pk)
         else:
             self._release()
+
+    def _end_the_story(self) -> None:
+        """Write what the engine has told: who hears of the end asks for the log at once."""
+        self.narrator.finish()
+        self.driver.log.flush()
 
     def _settle_stop(self, exc: ClaimEnded) -> None:
         logger.info("The run stopped: its claim is %s", exc.loss)
@@ -241,6 +246,7 @@ class Run:
             logger.info("The job was deleted right after its end: %s", message)
             return
         logger.info(message)
+        self.driver.log.flush()
         announce_end(self.job)
 
     def _tidy_up(self) -> None:

@@ -13,10 +13,11 @@ from django.test import Client
 from jobs import bundle, log, runner
 from jobs.events import Artifact, Finished, Log
 from jobs.files import workspace
-from jobs.models import Job, Slot
+from jobs.models import Job, JobLogLine, Slot
 from jobs.progress import writer
 from jobs.queue import claim_next
 from tests.api_client import Api
+from tests.conftest import wait_until
 from tests.jobs.fakes import FakeKind, make_job, this_process
 from tests.jobs.test_job_files import publish
 
@@ -46,7 +47,7 @@ def artifact(artifact_type: str, name: str, content: bytes):
 
 
 @pytest.fixture
-def ended(slot: Slot, fake_kind: FakeKind) -> Job:
+def ended(slot: Slot, fake_kind: FakeKind, no_beats: None) -> Job:
     """A job that ran to its end and published a sample and what its engine was given."""
     job = make_job(config={"prompt": "a portrait"})
     make_config, config = artifact("config", "engine_config.json", b'{"steps": 10}')
@@ -116,6 +117,15 @@ def test_a_job_that_never_ran_has_a_bundle_too(client: Client, fake_kind: FakeKi
     assert sorted(opened.namelist()) == ["environment.json", "job.json", "log.jsonl"]
 
 
+def test_a_log_that_was_archived_since_the_job_was_read_is_bundled(fake_kind: FakeKind) -> None:
+    job = make_job()
+    JobLogLine.objects.create(job=job, level="INFO", event="job.queued", message="hello")
+    as_read_before = Job.objects.get(pk=job.pk)
+    log.archive(job)
+    with bundle.open_bundle(as_read_before) as content:
+        assert b"hello" in zipfile.ZipFile(content).read("log.jsonl")
+
+
 def test_what_the_engine_was_given_is_not_told_to_clients(ended: Job) -> None:
     told = [entry[b"data"] for _, entry in writer.connection().xrange(writer.stream_key(ended.pk))]
     assert any(b"step_00005.png" in data for data in told)
@@ -126,12 +136,22 @@ def downloaded(api: Api, job_id: str) -> zipfile.ZipFile:
     return zipfile.ZipFile(io.BytesIO(api.call("GET", f"/api/jobs/{job_id}/debug-bundle").content))
 
 
+def files_with_the_whole_log(api: Api, job_id: str) -> list[dict] | None:
+    """Return the files once the log is one of them: its last lines come after the status, and then it is stored."""
+    listed = api.get(f"/api/jobs/{job_id}/artifacts")["artifacts"]
+    for file in listed:
+        if file["type"] == "log":
+            content = api.call("GET", file["url"]).content
+            return listed if b'"job.completed"' in content and len(content) == file["size_bytes"] else None
+    return None
+
+
 @pytest.mark.stack
 def test_a_training_leaves_files_and_a_bundle_with_the_trainers_job_file(api: Api) -> None:
     job_id = api.train(api.make_character(), steps=200, sample_every_n_steps=100, checkpoint_every_n_steps=100)
     assert api.wait_for(job_id)["status"] == "completed"
-    listed = api.get(f"/api/jobs/{job_id}/artifacts")["artifacts"]
-    assert {file["type"] for file in listed} >= {"sample", "checkpoint", "model"}
+    listed = wait_until(lambda: files_with_the_whole_log(api, job_id), what="the log's file")
+    assert {file["type"] for file in listed} == {"sample", "checkpoint", "model", "log"}
     for file in listed:
         assert len(api.call("GET", file["url"]).content) == file["size_bytes"], file
     opened = downloaded(api, job_id)

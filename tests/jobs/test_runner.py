@@ -1,6 +1,7 @@
 """How a run ends: what the row, the log, the artifacts and the stream say afterwards."""
 
 import json
+import threading
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from jobs.errors import EngineFailed, EngineUnavailable
 from jobs.events import Artifact, Finished, Holding, Log, Progress, Started, Tick
 from jobs.files import workspace
 from jobs.log import archive_ended, lines
-from jobs.models import Job, Slot, Status
+from jobs.models import Job, JobLogLine, Slot, Status
 from jobs.progress.writer import connection, stream_key
 from tests.conftest import wait_until
 from tests.jobs.fakes import FakeKind, make_job, make_slot, registered, this_process
@@ -24,6 +25,28 @@ pytestmark = pytest.mark.django_db(transaction=True)
 @pytest.fixture(autouse=True)
 def _quick_beats(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lease, "BEAT_SECONDS", 0.05)
+
+
+class LeaseClock:
+    """Time as a lease has it, moved by hand: nothing that a slow machine does takes any of it."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture(name="clock")
+def lease_clock(monkeypatch: pytest.MonkeyPatch) -> LeaseClock:
+    clock = LeaseClock()
+    monkeypatch.setattr(lease, "time", clock)
+    return clock
+
+
+def is_beating(job: Job) -> bool:
+    """Whether the thread that renews the job's claim is there: it ends as soon as it gives the engine up."""
+    return any(thread.name == f"lease-{job.pk}" for thread in threading.enumerate())
 
 
 @pytest.fixture
@@ -80,6 +103,41 @@ def test_a_finished_run_completes_the_job_and_frees_the_slot(slot: Slot, fake_ki
     assert fake_kind.was_closed
 
 
+@pytest.mark.parametrize(
+    ("last", "reason"), [(Finished(), "job.completed"), (EngineFailed("No GPU."), "job.failed")], ids=["well", "badly"]
+)
+def test_whoever_is_told_of_the_end_finds_the_whole_log(
+    slot: Slot, fake_kind: FakeKind, monkeypatch: pytest.MonkeyPatch, last: object, reason: str
+) -> None:
+    known: list[list[str]] = []
+
+    def look(ended: Job) -> None:
+        known.append([entry["event"] for entry in log_of(ended)])
+
+    monkeypatch.setattr(runner, "announce_end", look)
+    fake_kind.script = [Log(message="the engine's last words", event="engine.console"), last]
+    run(slot)
+    assert [events[-2:] for events in known] == [["engine.console", reason]]
+
+
+@pytest.mark.parametrize("ending", ["complete", "fail"])
+def test_whoever_sees_the_end_in_the_row_finds_all_that_the_engine_told(
+    slot: Slot, fake_kind: FakeKind, monkeypatch: pytest.MonkeyPatch, ending: str
+) -> None:
+    known: list[list[str]] = []
+    end = getattr(transitions, ending)
+
+    def look_and_end(*arguments: object, **fields: object) -> bool:
+        known.append(list(JobLogLine.objects.values_list("event", flat=True)))
+        return end(*arguments, **fields)
+
+    monkeypatch.setattr(transitions, ending, look_and_end)
+    last = Finished() if ending == "complete" else EngineFailed("No GPU.")
+    fake_kind.script = [Log(message="the engine's last words", event="engine.console"), last]
+    run(slot)
+    assert [events[-1] for events in known] == ["engine.console"]
+
+
 def test_the_stream_ends_with_complete_after_the_last_progress(slot: Slot, fake_kind: FakeKind) -> None:
     fake_kind.script = [Progress(step=1, total=10), Progress(step=9, total=10), Finished()]
     job = run(slot)
@@ -133,7 +191,11 @@ def test_a_checkpoint_starts_the_count_of_deaths_anew(slot: Slot, fake_kind: Fak
     assert (job.status, job.crashes) == (Status.QUEUED, 1)
 
 
-def test_an_engine_that_is_away_costs_the_job_nothing_but_time(slot: Slot, fake_kind: FakeKind) -> None:
+def test_an_engine_that_is_away_costs_the_job_nothing_but_time(
+    slot: Slot, fake_kind: FakeKind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Not over when the last line looks, and no longer than any pause may be.
+    monkeypatch.setattr(runner, "RETRY_UNAVAILABLE_SECONDS", 50)
     fake_kind.script = [EngineUnavailable("ComfyUI does not answer.")]
     job = run(slot)
     assert (job.status, job.crashes, job.message) == (Status.QUEUED, 0, "ComfyUI does not answer.")
@@ -244,7 +306,7 @@ def test_the_heartbeat_writes_progress_to_the_row(slot: Slot, fake_kind: FakeKin
 
     def watch(job: Job, claim: transitions.Claim) -> None:
         row = Job.objects.filter(pk=job.pk, current_step=7)
-        seen.append(wait_until(row.first, seconds=5, what="step 7 on the row"))
+        seen.append(wait_until(row.first, what="step 7 on the row"))
 
     fake_kind.script = [Progress(step=7, total=10, stage="training"), watch, Finished()]
     run(slot)
@@ -258,26 +320,17 @@ def test_progress_never_goes_back_within_an_attempt(slot: Slot, fake_kind: FakeK
     assert [data["current_step"] for _, name, data in events_of(job) if name == "progress"] == [8, 8]
 
 
-def test_an_engine_without_a_sign_of_life_loses_its_claim(slot: Slot, fake_kind: FakeKind, monkeypatch) -> None:
-    monkeypatch.setattr(FakeKind, "stall_seconds", 0.2)
-
+def test_an_engine_without_a_sign_of_life_loses_its_claim(slot: Slot, fake_kind: FakeKind, clock: LeaseClock) -> None:
     def be_silent(job: Job, claim: transitions.Claim) -> None:
         before = Job.objects.get(pk=job.pk).heartbeat
-        wait_until(lambda: Job.objects.get(pk=job.pk).heartbeat > before, seconds=5)
-        wait_until(lambda: _stands_still(job), seconds=5, what="the heart to stop")
+        wait_until(lambda: Job.objects.get(pk=job.pk).heartbeat > before, what="a beat")
+        clock.now += FakeKind.stall_seconds + 1
+        wait_until(lambda: not is_beating(job), what="the heart to stop")
 
     fake_kind.script = [be_silent, Tick(), Finished()]
     job = run(slot)
     assert job.status == Status.RUNNING
     assert job.holder is None or job.token
-
-
-def _stands_still(job: Job) -> bool:
-    import time
-
-    before = Job.objects.get(pk=job.pk).heartbeat
-    time.sleep(0.3)
-    return Job.objects.get(pk=job.pk).heartbeat == before
 
 
 def test_a_database_that_blinks_at_the_verdict_is_waited_for(slot: Slot, fake_kind: FakeKind, monkeypatch) -> None:
