@@ -121,7 +121,9 @@ class Lease:
     def _beat_until_the_end(self) -> None:
         renewed = time.monotonic()
         while not self._stop.wait(BEAT_SECONDS):
-            if time.monotonic() - self._last_sign > self._patience_seconds:
+            # Read before the sign: work of our own that ends meanwhile gives the sign first, and then the patience up.
+            now, patience_seconds = time.monotonic(), self._patience_seconds
+            if now - self._last_sign > patience_seconds:
                 logger.error("The engine gives no sign of life; its job goes to another worker")
                 self._ended = self._ended or "lost"
                 return
