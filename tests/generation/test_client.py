@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, suppress
 from pathlib import Path
+from types import SimpleNamespace
 from uuid import NAMESPACE_URL, uuid5
 
 import pytest
@@ -28,10 +29,11 @@ from tests.generation.comfyui_fixtures import (
     StandIn,
     answering_server,
     free_port,
+    probed,
     running_stand_in,
     wait_until,
 )
-from tests.generation.network_fixtures import proxy_to
+from tests.generation.network_fixtures import ScriptedServer, proxy_to
 
 TAG = PromptTag(job="gen-1", attempt=1, image=0)
 Answering = Callable[[int, str], str]
@@ -168,15 +170,18 @@ def _drip(connection: socket.socket) -> None:
             time.sleep(0.05)
 
 
-def test_a_server_that_answers_byte_by_byte_is_given_up_in_bounded_time() -> None:
+def test_a_server_that_answers_byte_by_byte_is_given_up_in_bounded_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    # The whole answer is given half a second, and each byte a minute: none comes too late by itself.
+    faster = SimpleNamespace(monotonic=lambda: 120 * time.monotonic())
+    monkeypatch.setattr("generation.engines.comfyui.transport.time", faster)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         threading.Thread(target=lambda: _drip(listener.accept()[0]), daemon=True).start()
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         began = time.monotonic()
-        with closing(Client(url, read_seconds=0.5)) as client, pytest.raises(ServerAway, match="too slowly"):
+        with closing(Client(url, read_seconds=60)) as client, pytest.raises(ServerAway, match="too slowly"):
             client.queue()
     # All of it would take fifty.
-    assert time.monotonic() - began < 15
+    assert time.monotonic() - began < 40
 
 
 def test_an_answer_that_ends_too_early_counts_as_none() -> None:
@@ -261,7 +266,7 @@ def test_an_unknown_prompt_is_absent(client: Client) -> None:
 
 
 def test_a_server_that_answers_is_ready(server: StandIn) -> None:
-    assert is_ready(server.url)
+    wait_until(lambda: is_ready(server.url), "it is ready")
 
 
 def test_a_server_that_does_not_run_is_not_ready() -> None:
@@ -276,8 +281,7 @@ def test_a_deaf_server_is_not_ready() -> None:
 def test_a_whole_server_can_make_images_with_every_model(server: StandIn) -> None:
     (server.loras / "char-1").mkdir(exist_ok=True)
     (server.loras / "char-1" / "v1.safetensors").write_bytes(b"")
-    capabilities = probe(server.url)
-    assert capabilities.is_up
+    capabilities = probed(server.url)
     assert all(capabilities.variants[name].is_available for name in ("flux-dev", "flux-schnell"))
     assert "char-1/v1.safetensors" in capabilities.visible_loras
 
@@ -285,14 +289,25 @@ def test_a_whole_server_can_make_images_with_every_model(server: StandIn) -> Non
 def test_a_model_file_that_the_server_lacks_is_named(tmp_path: Path) -> None:
     with running_stand_in(tmp_path) as stand_in:
         stand_in.remove_model("diffusion_models/flux1-dev.safetensors")
-        variants = probe(stand_in.url).variants
+        variants = probed(stand_in.url).variants
     assert variants["flux-dev"].missing == ("flux1-dev.safetensors in models/diffusion_models",)
     assert variants["flux-schnell"].is_available
 
 
 def test_a_node_that_the_server_lacks_is_named(answering: Answering) -> None:
-    variants = probe(answering(200, "{}")).variants
+    variants = probed(answering(200, "{}")).variants
     assert "the node FluxGuidance" in variants["flux-dev"].missing
+
+
+def test_a_server_that_does_not_say_which_loras_it_sees_can_do_nothing() -> None:
+    def hang_up(*_: object) -> tuple[int, object]:
+        raise ConnectionAbortedError
+
+    whole = {"GET /object_info": (200, {"LoraLoaderModelOnly": {}}), "GET /system_stats": (200, {})}
+    with ScriptedServer(whole | {"GET /models": (500, "broken")}).running() as server:
+        assert probed(server.url).visible_loras == frozenset()
+    with ScriptedServer(whole | {"GET /models": hang_up}).running() as server:
+        assert not probe(server.url).is_up
 
 
 def test_a_server_that_does_not_run_can_do_nothing() -> None:

@@ -170,6 +170,8 @@ def _visible_loras(client: Client) -> frozenset[str]:
         if client.object_info(MODEL_ONLY_LORA) is None:
             return frozenset()
         return frozenset(client.models("loras"))
-    except ServerAway:
+    except ServerAway as exc:
+        if exc.status is None:
+            raise
         # ComfyUI fails here, and here alone, after a whole LoRA folder was deleted under it.
         return frozenset()
