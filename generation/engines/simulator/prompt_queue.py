@@ -49,7 +49,10 @@ class QueuedPrompt:
 
 
 class PromptQueue:
-    """Safe to use from several threads. `announce` is called, without the lock, when the length may have changed."""
+    """Safe to use from several threads. `announce` is called when the length may have changed, and with the lock held.
+
+    As in ComfyUI, whoever sees a change can be sure that it was announced, and each one before the next.
+    """
 
     def __init__(self, announce: Callable[[], None]) -> None:
         self._announce = announce
@@ -72,9 +75,9 @@ class PromptQueue:
             is_duplicate = any(prompt.is_twin_of(waiting) for waiting in self._heap)
             heapq.heappush(self._heap, prompt)
             self._changed.notify()
-        if is_duplicate:
-            raise DuplicateEntry(prompt.prompt_id)
-        self._announce()
+            if is_duplicate:
+                raise DuplicateEntry(prompt.prompt_id)
+            self._announce()
 
     def take(self) -> QueuedPrompt | None:
         """Wait for the next prompt and make it the running one; None if memory is to be freed first."""
@@ -83,7 +86,7 @@ class PromptQueue:
             if not self._heap:
                 return None
             prompt = self._running = heapq.heappop(self._heap)
-        self._announce()
+            self._announce()
         return prompt
 
     def finish(self, prompt: QueuedPrompt, remember: Callable[[], None]) -> bool:
@@ -93,7 +96,7 @@ class PromptQueue:
                 return False
             remember()
             self._running = None
-        self._announce()
+            self._announce()
         return True
 
     def is_running(self, prompt: QueuedPrompt) -> bool:
@@ -102,9 +105,10 @@ class PromptQueue:
 
     def delete(self, ids: Iterable[str]) -> None:
         """Drop one waiting prompt per id; the running one and unknown ones are left alone."""
-        deleted = [self._delete_one(prompt_id) for prompt_id in ids]
-        if any(deleted):
-            self._announce()
+        with self._changed:
+            deleted = [self._delete_one(prompt_id) for prompt_id in ids]
+            if any(deleted):
+                self._announce()
 
     def _delete_one(self, prompt_id: str) -> bool:
         with self._changed:
@@ -118,7 +122,7 @@ class PromptQueue:
     def clear(self) -> None:
         with self._changed:
             self._heap.clear()
-        self._announce()
+            self._announce()
 
     def forget(self) -> None:
         """Lose everything, the running prompt and the count included, as a restart does."""
