@@ -50,8 +50,19 @@ def _generations() -> Iterator[Finding]:
     for job in _completed("generation"):
         wanted, found = job.order.get("count"), counts.get(job.pk, 0)
         if wanted is not None and found != wanted:
-            text = f"It is completed with {found} images instead of {wanted}."
-            yield _final("wrong_number_of_images", job.pk, text, AGAIN)
+            yield Finding(
+                code="wrong_number_of_images",
+                subject=job.pk,
+                text=f"It is completed with {found} images instead of {wanted}.",
+                advice=AGAIN,
+                # It may have come to its end after the images were counted.
+                is_still_so=partial(_is_number_wrong, job.pk, wanted),
+            )
+
+
+def _is_number_wrong(job_id: str, wanted: int) -> bool:
+    found = Artifact.objects.filter(job=job_id, type="output").count()
+    return Job.objects.filter(pk=job_id).exists() and found != wanted
 
 
 def _workflow_copies() -> Iterator[Finding]:

@@ -144,6 +144,12 @@ def test_a_file_that_is_deleted_while_one_looks_is_no_fault(root: Path, monkeypa
     assert wrong() == set()
 
 
+def test_a_job_that_ends_after_its_images_were_counted_is_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    plant_missing_image()
+    monkeypatch.setattr(time, "sleep", lambda _: rows.publish(Job.objects.get(), "gen-1-0.png"))
+    assert wrong() == set()
+
+
 RESULTS = {"loras/char-1/v2.safetensors", "outputs/gen-1/1/a.png", "uploads/char-1/a.png", "uploads/char-2/a.png"}
 
 
