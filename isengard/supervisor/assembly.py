@@ -8,7 +8,7 @@ from isengard import settings
 from isengard.supervisor.console import Console
 from isengard.supervisor.health import url_of
 from isengard.supervisor.lock import hold_data_directory
-from isengard.supervisor.ports import LOOPBACK, free_port, require_free_port
+from isengard.supervisor.ports import LOOPBACK, free_port, hold_port, require_free_port
 from isengard.supervisor.processes import declare_processes
 from isengard.supervisor.supervisor import Supervisor
 from isengard.supervisor.valkey import prepare_socket_directory
@@ -46,6 +46,8 @@ def _choose_comfyui_port() -> int:
     kept = settings.COMFYUI_URL_FILE
     last_port = urlsplit(kept.read_text().strip()).port if kept.exists() else None
     port = free_port(last_port)
+    # The stand-in listens there some seconds later, and again after a death.
+    hold_port(port)
     kept.write_text(f"http://{LOOPBACK}:{port}\n")
     return port
 

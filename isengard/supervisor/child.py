@@ -26,6 +26,7 @@ class Child:
         self.spec = spec
         self.has_been_ready = False
         self.start_at = 0.0
+        self.pause_seconds = 0.0
         self._is_ready = False
         self._delay_seconds = FIRST_DELAY_SECONDS
         self._started_at = 0.0
@@ -136,7 +137,8 @@ class Child:
         self.postpone()
 
     def postpone(self) -> None:
-        self.start_at = time.monotonic() + self._delay_seconds
+        self.pause_seconds = self._delay_seconds
+        self.start_at = time.monotonic() + self.pause_seconds
         self._delay_seconds = min(self._delay_seconds * 2, LONGEST_DELAY_SECONDS)
 
     @property

@@ -15,10 +15,12 @@ def end_leftovers(run_id: str, *, patience_seconds: float = PATIENCE_SECONDS) ->
     deadline = time.monotonic() + patience_seconds
     killed: dict[int, str] = {}
     # More than one look, because a process may have started another one since the list was made.
-    while (leftovers := _find_leftovers(run_id)) and time.monotonic() < deadline:
+    while leftovers := _find_leftovers(run_id):
         for process in leftovers:
             killed.setdefault(process.pid, _kill(process))
         psutil.wait_procs(leftovers, timeout=max(0.0, deadline - time.monotonic()))
+        if time.monotonic() >= deadline:
+            break
     return list(killed.values())
 
 

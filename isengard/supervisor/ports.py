@@ -26,6 +26,17 @@ def free_port(preferred: int | None) -> int:
     return _listen_for_a_moment(LOOPBACK, 0)
 
 
+def hold_port(port: int) -> int:
+    """Let nobody else be given a free port of the loopback while this process lives; return the descriptor.
+
+    Who asks for the port by its number can listen there.
+    """
+    holder = socket.socket()
+    holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    holder.bind((LOOPBACK, port))
+    return holder.detach()
+
+
 def _listen_for_a_moment(host: str, port: int) -> int:
     family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     with socket.socket(family, kind, protocol) as listener:

@@ -29,7 +29,10 @@ class StopSignals:
         return self
 
     def __exit__(self, *_exception: object) -> None:
-        # The handlers stay: a signal that comes again while the process ends must not change its exit code.
+        # A signal that comes again while the process ends must not change its exit code, as it would where a handler is
+        # left: late in its end Python takes that away, and the signal kills.
+        for number in STOP_SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
         signal.set_wakeup_fd(-1)
 
     @property

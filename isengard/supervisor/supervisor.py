@@ -76,7 +76,7 @@ class Supervisor:
         except (OSError, subprocess.SubprocessError) as exc:
             child.postpone()
             self._has_failed |= child.spec.is_one_shot
-            self._console.say(f"{child.name} cannot be started ({exc}); next try in {child.seconds_to_start:.1f} s")
+            self._console.say(f"{child.name} cannot be started ({exc}); next try in {child.pause_seconds:.1f} s")
 
     def _look_for_readiness(self) -> None:
         for child in self._children:
@@ -140,7 +140,7 @@ class Supervisor:
             self._has_failed = True
             self._console.say(f"{child.name} failed ({_in_words(exit_code)}): nothing can run without it")
         else:
-            seconds = child.seconds_to_start
+            seconds = child.pause_seconds
             self._console.say(f"{child.name} died ({_in_words(exit_code)}); starting it again in {seconds:.1f} s")
 
     def _bury_adopted(self) -> None:
@@ -178,6 +178,8 @@ class Supervisor:
         deadline = time.monotonic() + seconds
         while any(child.is_running for child in children) and (left := deadline - time.monotonic()) > 0:
             self._wait(left)
+        # What ended while this process itself stood still has not been seen yet.
+        self._bury_the_dead()
 
 
 def _in_words(exit_code: int) -> str:

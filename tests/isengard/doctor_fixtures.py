@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
+from generation.engines.comfyui import capabilities, vitals
 from generation.kind import GenerationKind
+from isengard.doctor import comfyui_vitals, host
 from jobs.models import GpuLease, Slot
 from tests.generation.simulator_process import Simulator
 from training.kind import TrainingKind
@@ -20,9 +22,23 @@ def comfyui(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulator]:
     simulator.stop()
 
 
+def wait_for_servers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Call none slow or away because this machine is busy."""
+    monkeypatch.setattr(comfyui_vitals, "SLOW_SECONDS", 60.0)
+    for module in (capabilities, vitals):
+        for name in ("READY_SECONDS", "PROBE_READ_SECONDS", "CONNECT_SECONDS", "READ_SECONDS"):
+            if hasattr(module, name):
+                monkeypatch.setattr(module, name, 60.0)
+
+
 @pytest.fixture
-def healthy_host(db: None, settings: Any, tmp_path: Path, comfyui: Simulator) -> None:
+def healthy_host(db: None, settings: Any, tmp_path: Path, comfyui: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
     """Everything runs: both workers serve their slots, the engines are there, and the disk has room."""
+    wait_for_servers(monkeypatch)
+    # However full the disk of whoever runs the tests is.
+    settings.MIN_FREE_BYTES = 0
+    for name in ("LOW_SPACE_BYTES", "NO_SPACE_BYTES"):
+        monkeypatch.setattr(host, name, 0)
     settings.DATA_DIR = tmp_path
     settings.COMFYUI_URLS = (comfyui.url,)
     settings.AI_TOOLKIT_PYTHON = sys.executable

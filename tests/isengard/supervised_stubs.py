@@ -1,10 +1,12 @@
-"""Supervises the processes that a JSON file describes: `python -m tests.isengard.supervised_stubs FILE`.
+"""Supervises the processes that a JSON file describes: `python -m tests.isengard.supervised_stubs FILE SECONDS`.
 
-Each entry has `name` and `shell` (what sh runs), and may have the fields of a ProcessSpec, or `ready_file`.
+Each entry has `name` and `shell` (what sh runs), and may have the fields of a ProcessSpec, or `ready_file`. The seconds
+are how long it waits for what it stops: few where something is deaf, else longer than a machine stands still.
 """
 
 import functools
 import json
+import signal
 import sys
 import uuid
 from pathlib import Path
@@ -13,9 +15,7 @@ from typing import Any
 from isengard.supervisor.console import Console
 from isengard.supervisor.leftovers import RUN_ID_VARIABLE
 from isengard.supervisor.spec import ProcessSpec, StopStage
-from isengard.supervisor.supervisor import Supervisor
-
-GRACE_SECONDS = 1.0
+from isengard.supervisor.supervisor import PATIENCE_SECONDS, Supervisor
 
 
 def spec_of(entry: dict[str, Any], run_id: str) -> ProcessSpec:
@@ -43,11 +43,15 @@ def guard(run_id: str) -> ProcessSpec:
 
 
 def main() -> int:
+    # Whoever runs the tests may be deaf to it, as under nohup, and so is what they start.
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     run_id = uuid.uuid4().hex
     entries = json.loads(Path(sys.argv[1]).read_text())
+    patience_seconds = float(sys.argv[2])
+    PATIENCE_SECONDS.update(dict.fromkeys(PATIENCE_SECONDS, patience_seconds))
     specs = [guard(run_id), *(spec_of(entry, run_id) for entry in entries)]
     console = Console(sys.stdout.fileno(), [spec.name for spec in specs])
-    return Supervisor(specs, run_id=run_id, console=console, grace_seconds=GRACE_SECONDS, banner=["all is up"]).run()
+    return Supervisor(specs, run_id=run_id, console=console, grace_seconds=patience_seconds, banner=["all is up"]).run()
 
 
 if __name__ == "__main__":

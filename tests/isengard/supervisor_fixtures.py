@@ -12,11 +12,15 @@ from pathlib import Path
 import psutil
 
 PROJECT_DIRECTORY = Path(__file__).resolve().parents[2]
+# A machine may stand still for seconds; where all is well, nobody waits so long.
+PATIENCE_SECONDS = 60.0
 # In the environment of the supervisor under test, and so of everything that it starts.
 MARK = "ISENGARD_TEST_MARK"
 
 
-def eventually(is_true: Callable[[], bool], *, within_seconds: float, otherwise: Callable[[], str] = str) -> float:
+def eventually(
+    is_true: Callable[[], bool], *, within_seconds: float = PATIENCE_SECONDS, otherwise: Callable[[], str] = str
+) -> float:
     """Wait until `is_true`; return how many seconds that took."""
     begin = time.monotonic()
     while not is_true():
@@ -44,7 +48,7 @@ class SupervisorRun:
     def log(self) -> str:
         return self._log_path.read_text(errors="replace")
 
-    def wait_for_line(self, text: str, *, within_seconds: float = 20, times: int = 1) -> float:
+    def wait_for_line(self, text: str, *, within_seconds: float = PATIENCE_SECONDS, times: int = 1) -> float:
         def is_said() -> bool:
             return self.log.count(text) >= times
 
@@ -55,17 +59,24 @@ class SupervisorRun:
 
     def child(self, words: str) -> psutil.Process:
         """Return the one process below the supervisor that has `words` in its command line, as soon as it is there."""
-        eventually(lambda: len(self.children(words)) == 1, within_seconds=10, otherwise=lambda: self.log)
-        return self.children(words)[0]
+        seen: list[psutil.Process] = []
+
+        def is_there() -> bool:
+            # A second look might miss it: a process has no command line while it becomes another program.
+            seen[:] = self.children(words)
+            return len(seen) == 1
+
+        eventually(is_there, otherwise=lambda: self.log)
+        return seen[0]
 
     def children(self, words: str) -> list[psutil.Process]:
         return [process for process in self.descendants() if words in " ".join(command_line(process))]
 
-    def stop(self, *signals: signal.Signals, within_seconds: float = 10) -> float:
+    def stop(self, *signals: signal.Signals, within_seconds: float = PATIENCE_SECONDS) -> float:
         """Send the signals to the process itself; return how many seconds the end took."""
         return self._end(os.kill, signals or (signal.SIGTERM,), within_seconds)
 
-    def press_ctrl_c(self, *, within_seconds: float = 10) -> float:
+    def press_ctrl_c(self, *, within_seconds: float = PATIENCE_SECONDS) -> float:
         """Do what a terminal does: send SIGINT to the whole foreground group."""
         return self._end(os.killpg, (signal.SIGINT,), within_seconds)
 
@@ -76,6 +87,10 @@ class SupervisorRun:
             send(self.process.pid, number)
         self.process.wait(within_seconds)
         return time.monotonic() - begin
+
+    def wait_until_nothing_is_left(self) -> None:
+        """What was killed on a busy machine is there a little longer. What nobody has killed stays for minutes."""
+        eventually(lambda: not self.left_behind(), otherwise=lambda: f"{self.left_behind()}\n{self.log}")
 
     def left_behind(self) -> list[str]:
         """Return the command lines of what is alive of all that was ever seen to belong to this run."""
@@ -121,4 +136,11 @@ def is_alive(process: psutil.Process) -> bool:
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.Error:
+        return False
+
+
+def is_zombie(process: psutil.Process) -> bool:
+    try:
+        return bool(process.status() == psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
         return False

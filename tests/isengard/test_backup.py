@@ -133,7 +133,7 @@ def test_rows_are_read_as_they_are_at_one_moment_and_nobody_waits_for_that() -> 
     rows.new_job("gen-1")
     with one_moment(), ThreadPoolExecutor(1) as threads:
         assert Job.objects.count() == 1
-        threads.submit(somebody_else).result(timeout=20)
+        threads.submit(somebody_else).result(timeout=60)
         assert Job.objects.count() == 1
     assert Job.objects.count() == 2
 

@@ -26,7 +26,11 @@ JOBS, CHARACTERS = 26, 1
 
 @pytest.fixture(autouse=True)
 def storage(settings: Any, tmp_path: Path) -> Path:
-    return rows.use_empty_storage(settings, tmp_path)
+    # What other tests left in the data directory is no leftover of the demo.
+    settings.DATA_DIR = tmp_path / "data"
+    settings.FILE_UPLOAD_TEMP_DIR = str(tmp_path / "data" / "tmp")
+    Path(settings.FILE_UPLOAD_TEMP_DIR).mkdir(parents=True)
+    return rows.use_empty_storage(settings, tmp_path / "files")
 
 
 def demo(*options: str) -> str:

@@ -188,7 +188,8 @@ def test_a_redis_without_an_append_only_file_is_a_warning(redis_set: Any) -> Non
 
 
 def test_a_redis_that_is_nearly_full_is_a_failure(redis_set: Any) -> None:
-    redis_set("maxmemory", str(redis_connection().info()["used_memory"]))
+    # Far below what it uses, of which it may let some go before it is looked at.
+    redis_set("maxmemory", str(redis_connection().info()["used_memory"] // 2))
     assert any(finding.area == "redis" and "nearly full" in finding.text for finding in findings("training"))
 
 

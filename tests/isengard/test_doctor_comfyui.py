@@ -9,14 +9,20 @@ from typing import Any
 
 import pytest
 
-from isengard.doctor import Finding, Level
+from isengard.doctor import Finding, Level, comfyui_vitals
 from isengard.doctor.comfyui import check_servers
 from isengard.doctor.comfyui_vitals import check_vitals
 from tests.generation.simulator_process import Simulator
 from tests.http_serving import serving
+from tests.isengard.doctor_fixtures import wait_for_servers
 
 CARD = {"name": "cuda:0 Big", "type": "cuda", "vram_total": 24_000_000_000, "vram_free": 20_000_000_000}
 NOW, LONG_AGO = None, "Mon, 01 Jan 2024 00:00:00 GMT"
+
+
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    wait_for_servers(monkeypatch)
 
 
 @contextmanager
@@ -78,6 +84,13 @@ def test_each_oddity_is_one_warning_that_says_what_to_do(said: dict[str, Any], w
     assert finding.level == Level.WARNING
     assert words in finding.text
     assert finding.advice
+
+
+def test_a_server_that_takes_its_time_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(comfyui_vitals, "SLOW_SECONDS", 0.0)
+    (finding,) = complaints()
+    assert finding.level == Level.WARNING
+    assert "ms to answer" in finding.text
 
 
 def test_a_server_without_a_gpu_is_a_failure_in_production(settings: Any) -> None:

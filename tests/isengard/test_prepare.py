@@ -28,7 +28,7 @@ def prepare(data_directory: Path, password: str) -> str:
         env={**environment, **own},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=True,
     )
     return ended.stdout

@@ -68,7 +68,7 @@ def pieces(count: int, piece: bytes = b"x" * 100_000) -> Iterator[bytes]:
 
 def head_alone(stack: Stack, *lines: str) -> bytes:
     """Send a request without its body and return the first bytes of the answer."""
-    with socket.create_connection(("127.0.0.1", stack.port), timeout=20) as connection:
+    with socket.create_connection(("127.0.0.1", stack.port), timeout=60) as connection:
         connection.sendall("\r\n".join([*lines, "Host: localhost", "", ""]).encode())
         return connection.recv(4096)
 

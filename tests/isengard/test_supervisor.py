@@ -11,7 +11,7 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.isengard.supervisor_fixtures import SupervisorRun, eventually, is_alive
+from tests.isengard.supervisor_fixtures import SupervisorRun, eventually, is_alive, is_zombie
 
 FOREVER = "exec sleep 600"
 STUBBORN = "trap '' TERM; echo deaf; while :; do sleep 0.05; done"
@@ -22,10 +22,10 @@ Supervise = Callable[..., SupervisorRun]
 def supervise(tmp_path: Path) -> Iterator[Supervise]:
     runs: list[SupervisorRun] = []
 
-    def start(*entries: dict[str, Any]) -> SupervisorRun:
+    def start(*entries: dict[str, Any], patience_seconds: float = 60) -> SupervisorRun:
         described = tmp_path / "processes.json"
         described.write_text(json.dumps(entries))
-        arguments = [sys.executable, "-m", "tests.isengard.supervised_stubs", str(described)]
+        arguments = [sys.executable, "-m", "tests.isengard.supervised_stubs", str(described), str(patience_seconds)]
         runs.append(SupervisorRun(arguments, tmp_path / "log"))
         return runs[-1]
 
@@ -40,8 +40,7 @@ def test_a_child_that_is_killed_is_started_again_and_the_log_says_so(supervise: 
     first = run.child("sleep 600")
     first.kill()
     run.wait_for_line("worker died (killed by SIGKILL); starting it again in 0.5 s")
-    eventually(lambda: bool(run.children("sleep 600")), within_seconds=5)
-    assert run.child("sleep 600").pid != first.pid
+    eventually(lambda: run.child("sleep 600").pid != first.pid)
 
 
 def test_the_guard_is_started_again_too(supervise: Supervise) -> None:
@@ -49,7 +48,7 @@ def test_the_guard_is_started_again_too(supervise: Supervise) -> None:
     run.wait_for_line("all is up")
     run.child("isengard.supervisor.guard").kill()
     run.wait_for_line("guard died (killed by SIGKILL)")
-    eventually(lambda: bool(run.children("isengard.supervisor.guard")), within_seconds=5)
+    eventually(lambda: bool(run.children("isengard.supervisor.guard")))
 
 
 def test_a_child_that_keeps_dying_is_started_again_later_each_time(supervise: Supervise) -> None:
@@ -57,14 +56,16 @@ def test_a_child_that_keeps_dying_is_started_again_later_each_time(supervise: Su
     run.wait_for_line("worker died (exit code 3); starting it again in 2.0 s")
     said = [line.partition("| ")[2] for line in run.log.splitlines() if line.startswith("isengard")]
     deaths = [line for line in said if line.startswith("worker died")]
-    assert [line.rpartition("in ")[2] for line in deaths] == ["0.5 s", "1.0 s", "2.0 s"]
+    # By now there may be more of them.
+    assert [line.rpartition("in ")[2] for line in deaths[:3]] == ["0.5 s", "1.0 s", "2.0 s"]
 
 
 def test_a_program_that_does_not_exist_is_named_and_does_not_end_the_others(supervise: Supervise) -> None:
     run = supervise({"name": "worker", "shell": "exec no-such-program"}, {"name": "other", "shell": FOREVER})
     run.wait_for_line("no-such-program")
     run.wait_for_line("worker died (exit code 127)")
-    assert run.children("sleep 600")
+    run.child("sleep 600")
+    assert "other died" not in run.log
 
 
 def test_a_child_waits_for_those_it_comes_after(supervise: Supervise, tmp_path: Path) -> None:
@@ -95,10 +96,10 @@ def test_a_one_shot_that_fails_ends_everything_with_one_line(supervise: Supervis
         {"name": "valkey", "shell": FOREVER},
         {"name": "prepare", "shell": "echo no database >&2; exit 4", "is_one_shot": True},
     )
-    assert run.process.wait(10) == 1
+    assert run.process.wait(60) == 1
     assert "prepare failed (exit code 4): nothing can run without it" in run.log
     assert "no database" in run.log
-    assert run.left_behind() == []
+    run.wait_until_nothing_is_left()
 
 
 def test_what_a_one_shot_says_for_the_banner_is_said_with_the_banner(supervise: Supervise, tmp_path: Path) -> None:
@@ -142,7 +143,7 @@ def test_a_stop_ends_everything_with_exit_code_0(supervise: Supervise, signals: 
     run.stop(*signals)
     assert run.process.returncode == 0
     assert run.log.rstrip().endswith("stopped")
-    assert run.left_behind() == []
+    run.wait_until_nothing_is_left()
 
 
 def test_the_queue_ends_after_those_that_use_it(supervise: Supervise) -> None:
@@ -159,22 +160,22 @@ def test_the_queue_ends_after_those_that_use_it(supervise: Supervise) -> None:
 
 
 def test_a_child_that_is_deaf_to_sigterm_is_killed_in_time(supervise: Supervise) -> None:
-    run = supervise({"name": "web", "shell": STUBBORN}, {"name": "beat", "shell": FOREVER})
+    run = supervise({"name": "web", "shell": STUBBORN}, {"name": "beat", "shell": FOREVER}, patience_seconds=1)
     run.wait_for_line("deaf")
-    assert run.stop() < 5
+    assert run.stop() < 30
     assert "web did not stop in 1.5 s and is killed" in run.log
     assert "beat did not stop" not in run.log
-    assert run.left_behind() == []
+    run.wait_until_nothing_is_left()
 
 
 def test_a_second_signal_during_the_stop_changes_nothing(supervise: Supervise) -> None:
-    run = supervise({"name": "web", "shell": STUBBORN})
+    run = supervise({"name": "web", "shell": STUBBORN}, patience_seconds=1)
     run.wait_for_line("deaf")
     run.process.send_signal(signal.SIGINT)
     run.wait_for_line("stopping")
     run.stop(signal.SIGINT, signal.SIGTERM)
     assert run.process.returncode == 0
-    assert run.left_behind() == []
+    run.wait_until_nothing_is_left()
 
 
 def test_a_grandchild_in_a_session_of_its_own_is_ended_by_a_stop(supervise: Supervise) -> None:
@@ -182,7 +183,7 @@ def test_a_grandchild_in_a_session_of_its_own_is_ended_by_a_stop(supervise: Supe
     run.wait_for_line("deaf")
     run.stop()
     assert "killed what was left behind" in run.log
-    assert run.left_behind() == []
+    run.wait_until_nothing_is_left()
 
 
 def test_an_orphan_that_hides_its_environment_is_ended_by_a_stop_too(supervise: Supervise) -> None:
@@ -192,7 +193,7 @@ def test_an_orphan_that_hides_its_environment_is_ended_by_a_stop_too(supervise: 
     (pid,) = re.findall(r"orphan (\d+)", run.log)
     orphan = psutil.Process(int(pid))
     run.stop()
-    eventually(lambda: not is_alive(orphan), within_seconds=1)
+    eventually(lambda: not is_alive(orphan))
 
 
 def test_a_group_does_not_outlive_the_child_that_led_it(supervise: Supervise) -> None:
@@ -201,14 +202,14 @@ def test_a_group_does_not_outlive_the_child_that_led_it(supervise: Supervise) ->
     follower = run.child("sleep 601")
     run.child("sleep 600").kill()
     run.wait_for_line("worker died")
-    eventually(lambda: not follower.is_running(), within_seconds=5)
+    eventually(lambda: not follower.is_running())
 
 
 def test_orphans_that_end_do_not_stay_as_zombies(supervise: Supervise) -> None:
     run = supervise({"name": "worker", "shell": f"(setsid sleep 0.2 &); echo begun; {FOREVER}"})
     run.wait_for_line("begun")
-    eventually(lambda: not run.children("sleep 0.2"), within_seconds=5)
-    eventually(lambda: all(child.status() != psutil.STATUS_ZOMBIE for child in run.descendants()), within_seconds=5)
+    eventually(lambda: not run.children("sleep 0.2"))
+    eventually(lambda: not any(map(is_zombie, run.descendants())))
 
 
 def test_a_kill_9_of_the_supervisor_leaves_nothing_behind(supervise: Supervise) -> None:
@@ -219,7 +220,7 @@ def test_a_kill_9_of_the_supervisor_leaves_nothing_behind(supervise: Supervise) 
     run.wait_for_line("deaf", times=2)
     run.wait_for_line("all is up")
     run.stop(signal.SIGKILL)
-    eventually(lambda: not run.left_behind(), within_seconds=5, otherwise=lambda: str(run.left_behind()))
+    run.wait_until_nothing_is_left()
 
 
 def test_the_kernel_ends_the_children_even_when_the_guard_cannot(supervise: Supervise) -> None:
@@ -230,5 +231,5 @@ def test_the_kernel_ends_the_children_even_when_the_guard_cannot(supervise: Supe
     guard = run.child("isengard.supervisor.guard")
     web = run.child("deaf")
     run.stop(signal.SIGKILL)
-    eventually(lambda: not is_alive(web), within_seconds=2)
+    eventually(lambda: not is_alive(web))
     guard.resume()
