@@ -1,6 +1,7 @@
 """Isengard's API as a client's program uses it."""
 
 import io
+import json
 from dataclasses import dataclass
 
 import requests
@@ -9,7 +10,8 @@ from PIL import Image
 from tests.conftest import wait_until
 from tests.sse import EventStream, open_stream
 
-TIMEOUT_SECONDS = 30
+# Of the silence between two pieces of an answer: longer than a machine stands still.
+TIMEOUT_SECONDS = 60
 ENDED = ("completed", "failed", "cancelled")
 ORIENTATION, GPS = 0x0112, 0x8825
 
@@ -66,7 +68,16 @@ class Api:
     def stream(self, job_id: str, **options: object) -> EventStream:
         return open_stream(f"{self.url}/api/jobs/{job_id}/stream", **options)
 
-    def wait_for(self, job_id: str, *states: str, seconds: float = 60) -> dict:
+    def whole_log(self, job_id: str) -> list[dict]:
+        """Return the lines of a completed job's log. Its run writes the last of them a moment after its end is told."""
+
+        def written() -> list[dict] | None:
+            lines = [json.loads(line) for line in self.call("GET", f"/api/jobs/{job_id}/logs").text.splitlines()]
+            return lines if any(line["event"] == "job.completed" for line in lines) else None
+
+        return wait_until(written, what=f"the end of the log of {job_id}")
+
+    def wait_for(self, job_id: str, *states: str, seconds: float = 120) -> dict:
         def reached() -> dict | None:
             job = self.job(job_id)
             return job if job["status"] in (states or ENDED) else None

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 import pytest
 from django.conf import settings
 from django.core.cache import cache
+from redis.exceptions import RedisError
 
 from isengard.supervisor.valkey import answers_ping, prepare_socket_directory, valkey_argv
 
@@ -19,11 +20,18 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+STACK_TIMEOUT_SECONDS = 360
 
-def wait_until(condition: Callable[[], T], *, seconds: float = 20.0, what: str = "the condition") -> T:
-    """Return the first true value of `condition()`; fail with `what` after `seconds`."""
+
+def wait_until(condition: Callable[[], T], *, seconds: float = 60.0, what: str = "the condition") -> T:
+    """Return the first true value of `condition()`; fail with `what` after `seconds`.
+
+    The last look begins after that time: what came true while this process stood still is seen.
+    """
     deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
+    is_last = False
+    while not is_last:
+        is_last = time.monotonic() >= deadline
         value = condition()
         if value:
             return value
@@ -38,11 +46,15 @@ def valkey() -> Iterator[Path]:
     prepare_socket_directory(socket)
     keep_in = Path(settings.DATA_DIR, "redis")
     keep_in.mkdir(parents=True, exist_ok=True)
-    process = subprocess.Popen(valkey_argv(listen_on=socket, keep_in=keep_in), stdout=subprocess.DEVNULL)
-    wait_until(lambda: answers_ping(socket), what="Valkey's answer")
-    yield socket
-    process.terminate()
-    process.wait(10)
+    # Nothing in it outlives the tests, and a slow disk may not hold up its answers.
+    argv = [*valkey_argv(listen_on=socket, keep_in=keep_in), "--appendfsync", "no"]
+    process = subprocess.Popen(argv, stdout=subprocess.DEVNULL)
+    try:
+        wait_until(lambda: answers_ping(socket), what="Valkey's answer")
+        yield socket
+    finally:
+        process.terminate()
+        process.wait(60)
 
 
 @pytest.fixture(scope="session")
@@ -72,7 +84,23 @@ def _quick_passwords() -> None:
 
 @pytest.fixture(autouse=True)
 def _fresh_rate_limits(valkey: Path) -> None:
-    cache.clear()
+    wait_until(_is_cache_cleared, what="an empty cache")
+
+
+def _is_cache_cleared() -> bool:
+    """Empty the cache. It is given a second for that, and on a busy machine that may not do."""
+    try:
+        cache.clear()
+    except RedisError:
+        return False
+    return True
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give time to those that start the whole of Isengard, which takes minutes on a slow machine."""
+    for item in items:
+        if item.get_closest_marker("stack") and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(STACK_TIMEOUT_SECONDS))
 
 
 # A wrapper, because pytest itself counts what failed before any other plugin sees the report.

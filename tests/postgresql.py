@@ -147,7 +147,7 @@ class PostgreSQL:
     def connect(self, database: str = "postgres") -> psycopg.Connection:
         """Return a connection that commits each statement."""
         where = {"host": str(self.folder), "port": self._number}
-        return psycopg.connect(**where, user=USER, dbname=database, autocommit=True, connect_timeout=5)
+        return psycopg.connect(**where, user=USER, dbname=database, autocommit=True, connect_timeout=30)
 
     def ensure_database(self, name: str) -> str:
         """Make an empty database, unless it is there; return its URL."""
@@ -161,15 +161,16 @@ class PostgreSQL:
 
     def stop(self) -> None:
         """End the server, and remove all that it wrote."""
-        if self._process is not None:
+        if self._process is not None and self._process.poll() is None:
             processes = self.signal_all(signal.SIGCONT)
             self._process.send_signal(signal.SIGQUIT)
             self._bury(processes)
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def signal_all(self, number: signal.Signals) -> list[psutil.Process]:
-        """Send a signal to the server and all of its processes: SIGSTOP and SIGCONT freeze it for a while."""
+        """Send SIGKILL to the server and all of its processes, or SIGSTOP and SIGCONT, to freeze it for a while."""
         server = psutil.Process(self.pid)
+        _hold(server)
         processes = [server, *server.children(recursive=True)]
         for process in processes:
             with contextlib.suppress(psutil.NoSuchProcess):
@@ -230,8 +231,15 @@ class PostgreSQL:
         return True
 
 
+def _hold(server: psutil.Process) -> None:
+    """Let it stand still, or it would start another process while those that it has are counted."""
+    server.suspend()
+    still = (psutil.STATUS_STOPPED, psutil.STATUS_ZOMBIE)
+    wait_until(lambda: server.status() in still, what="a server that stands still")
+
+
 def _is_dead(process: psutil.Process) -> bool:
     try:
-        return process.status() == psutil.STATUS_ZOMBIE
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return True

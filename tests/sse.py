@@ -53,7 +53,7 @@ class EventStream:
         self.response.close()
 
 
-def open_stream(url: str, *, last_event_id: str | None = None, timeout: float = 30.0, **headers: str) -> EventStream:
+def open_stream(url: str, *, last_event_id: str | None = None, timeout: float = 60.0, **headers: str) -> EventStream:
     if last_event_id is not None:
         headers["Last-Event-ID"] = last_event_id
     answer = requests.get(url, stream=True, timeout=timeout, headers={"Accept": "text/event-stream", **headers})

@@ -9,11 +9,12 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from playwright.sync_api import Browser, Page, Playwright, sync_playwright
+from playwright.sync_api import Browser, Page, Playwright, expect, sync_playwright
 
-from tests.browser.visit import Visit
+from tests.browser.visit import WAIT_MILLISECONDS, Visit
 from tests.conftest import wait_until
 from tests.stack import Stack
+from tests.training.holding import Hold
 
 PASSWORD = "speak friend and enter"
 CHROMIUM_COMMANDS = ("chromium", "chromium-browser", "google-chrome")
@@ -28,6 +29,9 @@ ARGUMENTS = (
     "--disable-sync",
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",
 )
+
+# What is expected to be seen is waited for as long as what is done.
+expect.set_options(timeout=WAIT_MILLISECONDS)
 
 
 class QuietFiles(SimpleHTTPRequestHandler):
@@ -48,9 +52,18 @@ def page_port() -> Iterator[int]:
 
 
 @pytest.fixture(scope="package")
-def stack(page_port: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def trainers(tmp_path_factory: pytest.TempPathFactory) -> Hold:
+    """Holds the trainers of the stack at a step."""
+    hold = Hold(tmp_path_factory.mktemp("hold"), at=0)
+    hold.let_go()
+    return hold
+
+
+@pytest.fixture(scope="package")
+def stack(page_port: int, trainers: Hold, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """An Isengard of the browser's own, because it must know the page's origin, and the operator's password."""
     known = {"CORS_ALLOWED_ORIGINS": f"http://localhost:{page_port}", "ISENGARD_ADMIN_PASSWORD": PASSWORD}
+    known |= {"AI_TOOLKIT_PYTHON": trainers.python}
     running = Stack(tmp_path_factory.mktemp("browser") / "data", **known)
     try:
         yield running.start()
@@ -63,7 +76,7 @@ def find_chromium() -> str | None:
 
 
 def launch(playwright: Playwright) -> Browser:
-    return playwright.chromium.launch(executable_path=find_chromium(), args=ARGUMENTS)
+    return playwright.chromium.launch(executable_path=find_chromium(), args=ARGUMENTS, timeout=2 * WAIT_MILLISECONDS)
 
 
 def log_in(page: Page, url: str) -> None:
@@ -98,7 +111,7 @@ def visit_from_elsewhere(chromium: Browser, page_port: int, stack: Stack) -> Ite
 
 def _visit(chromium: Browser, origin: str, stack: Stack) -> Iterator[Visit]:
     # The test before this one may have killed the web server.
-    wait_until(stack.is_healthy, seconds=30, what="the web server")
+    wait_until(stack.is_healthy, what="the web server")
     context = chromium.new_context()
     visit = Visit(context.new_page())
     visit.page.goto(f"{origin}/page.html?api={quote(stack.url)}")

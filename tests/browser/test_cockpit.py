@@ -1,14 +1,16 @@
 """The admin as an operator uses it: a browser, a running Isengard, and jobs that really run."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+import requests
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.api_client import Api, photo
 from tests.browser.conftest import log_in
-from tests.browser.visit import Visit
+from tests.browser.visit import WAIT_MILLISECONDS, Visit
 from tests.conftest import wait_until
 from tests.stack import Stack
 
@@ -29,11 +31,26 @@ def character(api: Api) -> str:
     return api.make_character(photos=2)
 
 
+@pytest.fixture
+def train_endlessly(api: Api, character: str) -> Iterator[Callable[[], str]]:
+    """Starts trainings; what is left of them in the end would hold up every other one."""
+    started: list[str] = []
+
+    def start() -> str:
+        started.append(api.train(character, steps=ENDLESS_STEPS))
+        return started[-1]
+
+    yield start
+    for job in started:
+        requests.post(f"{api.url}/api/training/{job}/cancel", timeout=60)
+
+
 @pytest.fixture(scope="module")
 def login(chromium: Browser, stack: Stack) -> Any:
     """What a browser keeps of somebody who logged in."""
-    wait_until(stack.is_healthy, seconds=30, what="the web server")
+    wait_until(stack.is_healthy, what="the web server")
     context = chromium.new_context()
+    context.set_default_timeout(WAIT_MILLISECONDS)
     page = context.new_page()
     log_in(page, stack.url)
     expect(page.get_by_role("heading", name="Runs now")).to_be_visible()
@@ -69,7 +86,7 @@ def moves(page: Page, what: Locator) -> None:
     page.evaluate("window.isSamePage = true")
     for _ in range(2):
         before = what.text_content()
-        expect(what).not_to_have_text(str(before), timeout=30_000)
+        expect(what).not_to_have_text(str(before))
     assert page.evaluate("window.isSamePage === true")
 
 
@@ -77,9 +94,11 @@ def job_page(page: Page, job: str) -> None:
     page.goto(f"/admin/jobs/job/{job}/change/")
 
 
-def test_jobs_are_watched_cancelled_given_priority_and_retried(page: Page, api: Api, character: str) -> None:
-    running = api.train(character, steps=ENDLESS_STEPS)
-    waiting = api.train(character, steps=ENDLESS_STEPS)
+def test_jobs_are_watched_cancelled_given_priority_and_retried(
+    page: Page, api: Api, train_endlessly: Callable[[], str]
+) -> None:
+    running, waiting = train_endlessly(), train_endlessly()
+    api.wait_for(running, "running")
     with page.expect_response("**/api/jobs/stream*") as followed:
         page.goto("/admin/")
     assert followed.value.ok
@@ -155,7 +174,7 @@ def test_pictures_are_found_in_the_gallery_and_shown_large(page: Page, api: Api)
     expect(large).not_to_have_attribute("src", str(first))
     page.get_by_role("button", name="With the same seed").click()
     page.wait_for_url("**/admin/jobs/job/gen-*/change/")
-    expect(page.locator("#job-status")).to_have_text("completed", timeout=30_000)
+    expect(page.locator("#job-status")).to_have_text("completed")
 
 
 def test_every_page_of_the_sidebar_fits_a_phone_in_the_dark_and_complains_of_nothing(
@@ -172,5 +191,5 @@ def test_every_page_of_the_sidebar_fits_a_phone_in_the_dark_and_complains_of_not
         dark_phone.goto(address)
         fits = "document.documentElement.scrollWidth <= innerWidth"
         assert dark_phone.evaluate(fits), f"{address} is wider than a phone"
-        assert dark_phone.evaluate("document.documentElement.classList.contains('dark')"), address
+        expect(dark_phone.locator("html"), address).to_have_class(re.compile(r"\bdark\b"))
         assert dark_phone.locator("main, [role=main], #main").count(), address

@@ -3,6 +3,7 @@
 from urllib.parse import urlsplit
 
 import pytest
+from playwright.sync_api import expect
 
 from tests.browser.visit import Visit
 from tests.stack import Stack
@@ -19,7 +20,7 @@ def test_the_docs_page_shows_every_operation_and_can_call_one(visit: Visit, stac
     operation.get_by_role("button", name="Execute").click()
     operation.locator(".live-responses-table .response-col_description").get_by_text('"healthy"').wait_for()
     described = visit.page.evaluate("fetch('/api/schema').then(answer => answer.json())")["paths"]
-    assert visit.page.locator(".opblock").count() == sum(map(len, described.values()))
+    expect(visit.page.locator(".opblock")).to_have_count(sum(map(len, described.values())))
     assert {urlsplit(answer.url).netloc for answer in visit.responses} == {urlsplit(stack.url).netloc}
 
 

@@ -1,11 +1,14 @@
 """One visit of a browser to the page, and what its console had to complain of."""
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from playwright.sync_api import ConsoleMessage, Page, Request, Response
 
 WAIT_MILLISECONDS = 60_000
+LOOK_MILLISECONDS = 50
 
 
 @dataclass(frozen=True)
@@ -23,29 +26,42 @@ class Visit:
     page: Page
     complaints: list[str] = field(default_factory=list)
     responses: list[Response] = field(default_factory=list)
+    forgiven: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.page.set_default_timeout(WAIT_MILLISECONDS)
         self.page.on("console", self._note_console)
-        self.page.on("pageerror", lambda error: self.complaints.append(f"exception: {error}"))
+        self.page.on("pageerror", lambda error: self._complain(f"exception: {error}"))
         self.page.on("requestfailed", self._note_failure)
         # Playwright puts a mark on what it calls, which a list's own `append` does not allow.
         self.page.on("response", lambda response: self.responses.append(response))
 
     def _note_console(self, message: ConsoleMessage) -> None:
         if message.type in ("error", "warning"):
-            self.complaints.append(f"{message.type}: {message.text}")
+            self._complain(f"{message.type}: {message.text}")
 
     def _note_failure(self, request: Request) -> None:
         # An abort is the browser's own wish: it does not care for the rest of an answer that refuses a stream.
         if request.failure != "net::ERR_ABORTED":
-            self.complaints.append(f"{request.failure}: {request.url}")
+            self._complain(f"{request.failure}: {request.url}")
+
+    def _complain(self, text: str) -> None:
+        if not any(word in text for word in self.forgiven):
+            self.complaints.append(text)
 
     def forgive(self, *words: str) -> None:
-        """Drop the complaints that have one of the words. There must be one for each."""
+        """Drop the complaints that have one of the words, also those that come late. There must be one for each."""
         for word in words:
-            assert any(word in complaint for complaint in self.complaints), (word, self.complaints)
+            self.wait_until(lambda word=word: any(word in text for text in self.complaints), what=word)
+        self.forgiven += words
         self.complaints = [text for text in self.complaints if not any(word in text for word in words)]
+
+    def wait_until(self, condition: Callable[[], bool], *, what: str) -> None:
+        """Let the browser tell its events until the condition is true."""
+        deadline = time.monotonic() + WAIT_MILLISECONDS / 1000
+        while not condition():
+            assert time.monotonic() < deadline, (what, self.complaints, [answer.url for answer in self.responses])
+            self.page.wait_for_timeout(LOOK_MILLISECONDS)
 
     def call(self, method: str, path: str, *, body: object = None, headers: dict[str, str] | None = None) -> Answer:
         sent = {"method": method, "path": path, "body": body, "headers": headers or {}}
@@ -101,5 +117,10 @@ class Followed:
     def _wait(self, condition: str) -> None:
         self.visit.page.wait_for_function(f"path => ({condition})(streams[path])", arg=self.path)
 
-    def answers(self) -> list[Response]:
+    def answers(self, count: int) -> list[Response]:
+        """Return all answers, once there are so many."""
+        self.visit.wait_until(lambda: len(self._answers()) >= count, what=f"{count} answers to {self.path}")
+        return self._answers()
+
+    def _answers(self) -> list[Response]:
         return [response for response in self.visit.responses if response.url.endswith(self.path)]

@@ -7,10 +7,11 @@ from pathlib import Path
 from zipfile import ZIP_BZIP2, ZIP_LZMA, ZIP_STORED
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from characters import archives
+from tests.characters.invented import steady
 from tests.characters.zipping import Member, claiming_size, encrypted, link, written, zipped
 
 PLENTY_BYTES = 10_000_000
@@ -150,7 +151,7 @@ def test_a_directory_of_a_million_entries_is_not_read(path: Path) -> None:
     assert refusal(path, one[:start] + entries + bytes(tail)) == "The archive must have at most 1000 files."
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(steady, max_examples=150)
 @given(
     changes=st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 255)), max_size=12), cut=st.integers(0, 10_000)
 )

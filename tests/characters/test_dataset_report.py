@@ -74,7 +74,7 @@ def test_the_report_names_copies_blur_and_what_cannot_be_read(character: Charact
     broken = new_photo(character, "broken.jpg")
     default_storage.save(broken.key, ContentFile(b"no picture"))
     new_photo(character, "gone.jpg")
-    dataset_report.measure_missing(character.pk, seconds=20)
+    dataset_report.measure_missing(character.pk, seconds=600)
     assert named(character, "nearly the same") == [["a.jpg", "copy.jpg"]]
     assert named(character, "out of focus") == [["soft.jpg"]]
     assert named(character, "not readable") == [["broken.jpg", "gone.jpg"]]

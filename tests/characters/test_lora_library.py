@@ -22,6 +22,7 @@ from tests.characters.lora_making import (
     upload_lora,
 )
 from tests.characters.making import new_character
+from tests.contract.patience import hold_the_minute
 
 pytestmark = pytest.mark.django_db
 
@@ -218,7 +219,8 @@ def test_a_file_that_is_a_byte_too_large_is_refused(monkeypatch: pytest.MonkeyPa
     assert detail(send_lora(), 400) == "file: The file is too large: a LoRA may have at most 500 MB."
 
 
-def test_uploads_are_counted_and_limited(settings: Any) -> None:
+def test_uploads_are_counted_and_limited(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    hold_the_minute(monkeypatch, settings)
     settings.RATE_LIMITS = "contract"
     settings.RATES_PER_MINUTE = settings.RATES_PER_MINUTE | {"lora-upload": 1}
     assert send_lora(b"").status_code == 400

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from characters.safetensors_files import LoraFacts, LoraRefused, Origin, inspect
+from tests.characters.invented import steady
 from tests.characters.lora_making import DOWN, RANK, UP, WIDTH, file_of, file_with, header_of, lora_bytes, pair
 
 KOHYA = "lora_unet_double_blocks_0_img_attn_qkv"
@@ -282,6 +283,7 @@ def test_numbers_near_the_end_of_their_range_are_taken(dtype: str, number: bytes
     assert facts_of(content[: -len(number)] + number).dtypes == (dtype,)
 
 
+@steady
 @given(st.binary(max_size=300))
 def test_arbitrary_bytes_are_refused_and_break_nothing(content: bytes) -> None:
     with pytest.raises(LoraRefused):
@@ -303,12 +305,14 @@ ENTRY = st.fixed_dictionaries(
 NAMES = st.sampled_from([DOWN, UP, "x.lora_down.weight", "x.lokr_w1", "x.alpha", "__metadata__"]) | st.text(max_size=9)
 
 
+@steady
 @given(st.dictionaries(NAMES, ENTRY | json_values(), max_size=4), st.binary(max_size=24))
 def test_an_arbitrary_header_is_read_or_refused(header: dict[str, Any], body: bytes) -> None:
     content = file_of(header, body)
     assert is_sound(verdict_on(content), content)
 
 
+@steady
 @given(st.integers(0, len(lora_bytes()) - 1), st.integers(0, 255))
 def test_a_lora_with_one_byte_changed_is_read_or_refused(place: int, byte: int) -> None:
     whole = lora_bytes()

@@ -8,10 +8,10 @@ the tests that have to kill a server leave it alone.
 
 import os
 import subprocess
-import sys
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ import requests
 import yaml
 
 from tests.conftest import wait_until
+from tests.generation.holding import Hold
 from tests.generation.simulator_process import Listener
 from tests.stack import ROOT, free_port
 
@@ -96,6 +97,16 @@ class Server:
         listener.receive()
         return listener
 
+    @contextmanager
+    def held_after(self, _steps: int) -> Iterator[None]:
+        """Let a stand-in's samplers wait after so many steps. A real server is slow by itself."""
+        yield
+
+    @contextmanager
+    def decoding_slowly(self) -> Iterator[None]:
+        """Let a stand-in decode until it is asked to stop. A real server is slow by itself."""
+        yield
+
     def answers(self) -> bool:
         try:
             return requests.get(f"{self.url}/queue", timeout=5).ok
@@ -111,8 +122,8 @@ class OwnServer(Server):
         super().__init__(name, f"http://127.0.0.1:{self._port}", loras)
         self._folder = folder
         self._models = models
+        self._hold = Hold(folder / "hold")
         self._process: subprocess.Popen[bytes] | None = None
-        folder.mkdir(parents=True)
 
     def start(self) -> None:
         self.loras.mkdir(parents=True, exist_ok=True)
@@ -126,10 +137,18 @@ class OwnServer(Server):
             self._process.wait()
             self._process = None
 
-    def make_decoding_slow(self, seconds: float) -> None:
-        """A real server is slow by itself."""
-        if self.is_stand_in:
-            self.post("/simulator/faults", {"faults": [f"slow-decode:{seconds}"] if seconds else []})
+    @contextmanager
+    def held_after(self, steps: int) -> Iterator[None]:
+        with self._hold.after_steps(steps):
+            yield
+
+    @contextmanager
+    def decoding_slowly(self) -> Iterator[None]:
+        before = self._hold.interruptions
+        with self._hold.before("decode"):
+            yield
+            if self.is_stand_in:
+                wait_until(lambda: self._hold.interruptions > before, seconds=60, what="a word to stop")
 
     def _has_started(self) -> bool:
         assert self._process is not None
@@ -142,8 +161,8 @@ class OwnServer(Server):
 
     def _command(self) -> list[str]:
         if self.is_stand_in:
-            module = [sys.executable, "-m", "generation.engines.simulator", "--port", str(self._port)]
-            return [*module, "--base-directory", str(self._folder), "--lora-directory", str(self.loras)]
+            folders = ["--base-directory", str(self._folder), "--lora-directory", str(self.loras)]
+            return [*self._hold.command, "--port", str(self._port), *folders]
         paths = self._folder / "paths.yaml"
         paths.write_text(yaml.safe_dump({"isengard": {"loras": str(self.loras)}}))
         tiny = [PYTHON, str(TINY_COMFYUI), "--comfyui", DIRECTORY, "--models", str(self._models)]

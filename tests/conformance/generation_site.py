@@ -11,6 +11,7 @@ from PIL import Image, ImageChops
 
 from tests.api_client import Api
 from tests.conformance.generation_servers import Server
+from tests.conftest import wait_until
 from tests.stack import Stack
 
 PATIENCE_SECONDS = 300
@@ -37,6 +38,8 @@ class GenerationSite:
             loras.parent.mkdir(parents=True, exist_ok=True)
             loras.symlink_to(shared, target_is_directory=True)
         self.stack.start()
+        # What it was told once it goes on telling, also while a busy machine keeps a server from answering in time.
+        wait_until(lambda: self.info()["models"]["flux-dev"]["available"], what="what the servers can do")
         return self
 
     def stop(self) -> None:

@@ -10,6 +10,7 @@ from jobs.events import Event, Facts, Finished, Log
 from tests.conformance.model_damage import fill_with_nans
 from tests.conformance.training_programs import PATIENT, Program, copy_models, small_order
 from tests.training.aitoolkit_runs import logged, until
+from tests.training.holding import Hold
 from training.engines.aitoolkit import train
 from training.engines.order import Installation
 
@@ -73,11 +74,13 @@ def test_a_loss_that_is_no_number_ends_the_training(program: Program, tmp_path: 
 
 def test_pictures_that_cannot_be_read_are_named_and_left_out(program: Program, tmp_path: Path) -> None:
     order = small_order(tmp_path, params=FEW)
-    events = train(order, program.installation(), limits=PATIENT)
-    # Told when the adapter has made its copy and looked at it, before the trainer starts: the disk fails in between.
+    hold = Hold(tmp_path / "held", at="Starting")
+    events = train(order, program.installation(hold=hold), limits=PATIENT)
+    # The adapter has made its copy and looked at it, the trainer has not come to it: the disk fails in between.
     taken = until(events, lambda event: isinstance(event, Facts))
     damaged = sorted((order.workspace / "dataset").glob("*.png"))[0]
     damaged.write_bytes(b"no picture")
+    hold.let_go()
     taken += list(events)
     assert isinstance(taken[-1], Finished)
     warnings = [event.message for event in taken if isinstance(event, Log) and event.event == "training.bad_image"]

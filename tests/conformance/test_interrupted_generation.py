@@ -1,6 +1,7 @@
 """Generations that are cancelled, and servers that die, through the API: every one ends in the truth."""
 
 from collections.abc import Callable
+from contextlib import ExitStack
 
 import pytest
 
@@ -12,7 +13,6 @@ pytest_plugins = ("tests.conformance.generation_fixtures",)
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(TEST_SECONDS)]
 
 SOME_STEPS, MANY_STEPS = 40, 100
-DECODE_SECONDS = 8.0
 
 
 def is_idle(server: Server) -> bool:
@@ -45,34 +45,33 @@ def check_that_it_works(site: GenerationSite) -> None:
 
 
 def test_a_job_cancelled_while_sampling_leaves_the_server_free(site: GenerationSite, idle_server: Server) -> None:
-    job = site.generate(steps=MANY_STEPS, count=2, seed=100)
-    wait_for_stage(site, job, is_sampling)
-    site.api.cancel(job)
-    assert site.wait_for(job)["status"] == "cancelled"
-    wait_until(lambda: is_idle(idle_server), seconds=30, what="an empty queue")
+    with idle_server.held_after(1):
+        job = site.generate(steps=MANY_STEPS, count=2, seed=100)
+        wait_for_stage(site, job, is_sampling)
+        site.api.cancel(job)
+        assert site.wait_for(job)["status"] == "cancelled"
+        wait_until(lambda: is_idle(idle_server), seconds=60, what="an empty queue")
     check_that_it_works(site)
 
 
 def test_a_job_cancelled_while_decoding_keeps_no_picture(site: GenerationSite, idle_server: Server) -> None:
-    if isinstance(idle_server, OwnServer):
-        idle_server.make_decoding_slow(DECODE_SECONDS)
-    job = site.generate(width=1024, height=1024, seed=200)
-    wait_for_stage(site, job, is_decoding)
-    site.api.cancel(job)
-    ended = site.wait_for(job)
-    if isinstance(idle_server, OwnServer):
-        idle_server.make_decoding_slow(0)
-    assert (ended["status"], ended["output_paths"]) == ("cancelled", [])
+    with idle_server.decoding_slowly():
+        job = site.generate(width=1024, height=1024, seed=200)
+        wait_for_stage(site, job, is_decoding)
+        site.api.cancel(job)
     wait_until(lambda: is_idle(idle_server), seconds=60, what="an empty queue")
+    ended = site.wait_for(job)
+    assert (ended["status"], ended["output_paths"]) == ("cancelled", [])
     check_that_it_works(site)
 
 
 def test_a_job_of_whose_images_one_is_done_keeps_it_when_it_is_cancelled(
     site: GenerationSite, idle_server: Server
 ) -> None:
-    job = site.generate(count=3, steps=20, seed=300)
-    wait_until(lambda: site.api.job(job)["output_paths"], seconds=120, what="the first image")
-    site.api.cancel(job)
+    with idle_server.held_after(20 + 1):
+        job = site.generate(count=3, steps=20, seed=300)
+        wait_until(lambda: site.api.job(job)["output_paths"], seconds=120, what="the first image")
+        site.api.cancel(job)
     ended = site.wait_for(job)
     assert ended["status"] == "cancelled"
     assert len(site.pictures_of(ended)) == len(ended["output_paths"]) >= 1
@@ -82,10 +81,11 @@ def test_a_job_of_whose_images_one_is_done_keeps_it_when_it_is_cancelled(
 def test_a_waiting_job_is_cancelled_without_disturbing_the_running_one(
     site: GenerationSite, idle_server: Server
 ) -> None:
-    first, second = site.generate(steps=MANY_STEPS, seed=400), site.generate(seed=500)
-    wait_for_stage(site, first, is_sampling)
-    site.api.cancel(second)
-    assert site.wait_for(second)["status"] == "cancelled"
+    with idle_server.held_after(1):
+        first, second = site.generate(steps=MANY_STEPS, seed=400), site.generate(seed=500)
+        wait_for_stage(site, first, is_sampling)
+        site.api.cancel(second)
+        assert site.wait_for(second)["status"] == "cancelled"
     assert site.wait_for(first)["status"] == "completed"
 
 
@@ -94,10 +94,13 @@ def test_a_waiting_job_is_cancelled_without_disturbing_the_running_one(
 def test_with_two_servers_a_job_goes_on_when_one_is_killed(
     pair_site: GenerationSite, pair_of_servers: list[OwnServer]
 ) -> None:
-    job = pair_site.generate(count=3, steps=SOME_STEPS, seed=600)
-    wait_for_stage(pair_site, job, is_sampling)
-    victim = wait_until(lambda: first_busy(pair_of_servers), what="a server at work")
-    victim.kill()
+    with ExitStack() as held:
+        for server in pair_of_servers:
+            held.enter_context(server.held_after(1))
+        job = pair_site.generate(count=3, steps=SOME_STEPS, seed=600)
+        wait_for_stage(pair_site, job, is_sampling)
+        victim = wait_until(lambda: first_busy(pair_of_servers), what="a server at work")
+        victim.kill()
     ended = pair_site.wait_for(job)
     victim.start()
     assert (ended["status"], len(ended["output_paths"])) == ("completed", 3), ended
@@ -112,10 +115,11 @@ def test_a_server_that_is_killed_in_mid_job_and_started_again_makes_what_is_miss
     for server in pair_of_servers[1:]:
         server.kill()
     wait_until(lambda: not pair_of_servers[1].answers(), what="the second server is gone")
-    job = pair_site.generate(count=2, steps=MANY_STEPS, seed=700)
-    wait_until(lambda: not is_idle(pair_of_servers[0]), seconds=60, what="work on the first server")
-    wait_for_stage(pair_site, job, is_sampling)
-    pair_of_servers[0].kill()
+    with pair_of_servers[0].held_after(1):
+        job = pair_site.generate(count=2, steps=MANY_STEPS, seed=700)
+        wait_until(lambda: not is_idle(pair_of_servers[0]), seconds=60, what="work on the first server")
+        wait_for_stage(pair_site, job, is_sampling)
+        pair_of_servers[0].kill()
     pair_of_servers[0].start()
     ended = pair_site.wait_for(job)
     for server in pair_of_servers[1:]:

@@ -12,7 +12,8 @@ import pytest
 from jobs.errors import EngineFailed
 from jobs.events import Artifact, Event, Finished, Log, Losses, Obeyed
 from tests.conformance.training_programs import PATIENT, SLOW, Program, Run, small_order
-from tests.training.aitoolkit_runs import identity_in, is_at_step, logged, names_in, steps_in, until
+from tests.training.aitoolkit_runs import identity_in, is_at_step, is_progress, logged, names_in, steps_in, until
+from tests.training.holding import Hold
 from training.engines.aitoolkit import is_running, train
 from training.engines.order import TrainingOrder
 
@@ -25,7 +26,12 @@ NEVER_SAVED = LONG | {"checkpoint_every_n_steps": 1000}
 
 
 def go(program: Program, order: TrainingOrder) -> list[Event]:
-    return list(train(order, program.installation(), limits=PATIENT))
+    """Run to the end; the first look finds the trainer at its start."""
+    hold = Hold(order.workspace.parent / "held", at="Starting")
+    events = train(order, program.installation(hold=hold), limits=PATIENT)
+    begun = until(events, is_progress)
+    hold.let_go()
+    return [*begun, *events]
 
 
 def order_for(root: Path, attempt: int = 1, params: dict[str, Any] = LONG) -> TrainingOrder:
@@ -46,7 +52,8 @@ def is_logged(text: str) -> Callable[[Event], bool]:
 
 def test_a_cancelled_training_stops_at_an_interrupt_and_leaves_no_process(program: Program, tmp_path: Path) -> None:
     order = order_for(tmp_path)
-    events = train(order, program.installation(**SLOW), limits=PATIENT)
+    hold = Hold(tmp_path / "held", at=3)
+    events = train(order, program.installation(hold=hold, **SLOW), limits=PATIENT)
     identity = identity_in(until(events, is_at_step(3)))
     events.close()
     assert not is_running(identity)
@@ -54,7 +61,8 @@ def test_a_cancelled_training_stops_at_an_interrupt_and_leaves_no_process(progra
 
 
 def test_a_training_that_is_cancelled_while_it_loads_leaves_no_process(program: Program, tmp_path: Path) -> None:
-    events = train(order_for(tmp_path), program.installation(**SLOW), limits=PATIENT)
+    hold = Hold(tmp_path / "held", at="Loading transformer")
+    events = train(order_for(tmp_path), program.installation(hold=hold, **SLOW), limits=PATIENT)
     identity = identity_in(until(events, is_logged("Loading transformer")))
     events.close()
     assert not is_running(identity)
@@ -62,7 +70,8 @@ def test_a_training_that_is_cancelled_while_it_loads_leaves_no_process(program: 
 
 def test_a_drained_training_saves_and_goes_on_from_that_step(program: Program, tmp_path: Path) -> None:
     order = order_for(tmp_path, params=NEVER_SAVED)
-    events = train(order, program.installation(**SLOW), limits=PATIENT)
+    hold = Hold(tmp_path / "held", at=5)
+    events = train(order, program.installation(hold=hold, **SLOW), limits=PATIENT)
     first = until(events, is_at_step(5))
     order.controls.ask_to_drain()
     first += list(events)
@@ -81,10 +90,13 @@ def test_a_drained_training_saves_and_goes_on_from_that_step(program: Program, t
 def test_a_trainer_that_is_killed_goes_on_from_its_newest_checkpoint(
     program: Program, number: signal.Signals, tmp_path: Path
 ) -> None:
-    events = train(order_for(tmp_path), program.installation(**SLOW), limits=PATIENT)
-    first = until(events, is_checkpoint)
+    # Before its next checkpoint.
+    hold = Hold(tmp_path / "held", at=15)
+    events = train(order_for(tmp_path), program.installation(hold=hold, **SLOW), limits=PATIENT)
+    first: list[Event] = []
     # The loss log is written four times a second: what was measured since then is lost with the trainer.
-    first += until(events, lambda event: isinstance(event, Losses) and event.points[-1].step > 9)
+    while not any(is_checkpoint(event) for event in first) or max(loss_steps(first), default=0) <= 9:
+        first.append(next(events))
     os.kill(identity_in(first)["pid"], number)
     with pytest.raises(EngineFailed) as failure:
         first += list(events)
@@ -131,10 +143,14 @@ def test_an_optimizers_state_that_is_damaged_costs_only_itself(
 
 def test_it_saves_and_samples_on_request(program: Program, tmp_path: Path) -> None:
     order = order_for(tmp_path, params=NEVER_SAVED)
-    events = train(order, program.installation(**SLOW), limits=PATIENT)
+    hold = Hold(tmp_path / "held", at=3)
+    events = train(order, program.installation(hold=hold, **SLOW), limits=PATIENT)
     taken = until(events, is_at_step(3))
     order.controls.ask_to_save()
     order.controls.ask_to_sample()
+    for _ in ("save", "sample"):
+        taken += until(events, lambda event: isinstance(event, Obeyed))
+    hold.let_go()
     taken += list(events)
     assert {event.verb for event in taken if isinstance(event, Obeyed)} == {"save", "sample"}
     assert len(names_in(taken, "checkpoint")) == 1

@@ -6,11 +6,20 @@ from pathlib import Path
 
 import pytest
 
+from jobs.events import Event, Progress, Stage
 from tests.conformance.training_programs import NAMES, PATIENT, SLOW, Program, Run, prepare_program, small_order
+from tests.training.aitoolkit_runs import until
+from tests.training.holding import Hold
 from training.engines.aitoolkit import train
 from training.engines.aitoolkit.job_row import JobRow
 from training.engines.aitoolkit.workspace import workspace_for
 
+# Where the stand-in waits until the stage was told; the real program stays in each for long enough.
+STAGES: dict[int | str, Stage] = {
+    "Loading model": "loading_model",
+    "Generating images - 0/2": "sampling",
+    5: "training",
+}
 _NOTE_CHANGES = """
 CREATE TABLE Change (status TEXT, info TEXT, step INTEGER);
 CREATE TRIGGER Noted AFTER UPDATE OF status, info ON Job
@@ -31,7 +40,14 @@ def whole_run(program: Program) -> Run:
     # The adapter goes on with the row that is there, so every change of it is seen, however short.
     with JobRow(workspace.job_row, order.job_id), closing(sqlite3.connect(workspace.job_row)) as connection:
         connection.executescript(_NOTE_CHANGES)
-    events = list(train(order, program.installation(**SLOW), limits=PATIENT))
+    hold = Hold(program.folder / "held", at=next(iter(STAGES)))
+    running = train(order, program.installation(hold=hold, **SLOW), limits=PATIENT)
+    events: list[Event] = []
+    for place, stage in STAGES.items():
+        hold.at(place)
+        events += until(running, lambda event, stage=stage: isinstance(event, Progress) and event.stage == stage)
+    hold.let_go()
+    events += running
     return Run(order=order, workspace=workspace, events=events, phases=_phases(workspace.job_row))
 
 

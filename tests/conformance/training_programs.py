@@ -13,6 +13,7 @@ from typing import Any
 
 from jobs.events import Event
 from tests.training.aitoolkit_fixtures import STAND_IN, order_in
+from tests.training.holding import Hold
 from training.engines.aitoolkit import Limits
 from training.engines.aitoolkit.workspace import Workspace
 from training.engines.order import Installation, TrainingOrder
@@ -70,10 +71,11 @@ class Program:
             **own,
         }
 
-    def installation(self, **environment: str) -> Installation:
+    def installation(self, *, hold: Hold | None = None, **environment: str) -> Installation:
+        """The real program is held by nothing: it is slow enough."""
         return Installation(
             directory=self.directory,
-            python=self.python,
+            python=hold.python if hold and not self.is_real else self.python,
             environment=self.environment | environment,
             models=self.models,
         )

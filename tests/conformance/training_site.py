@@ -11,8 +11,9 @@ import psutil
 
 from tests.api_client import Api
 from tests.conformance.model_damage import fill_with_nans
-from tests.conformance.training_programs import Program
+from tests.conformance.training_programs import SLOW, Program
 from tests.stack import ROOT, Stack
+from tests.training.holding import Hold
 
 # The real program trains some three steps a second here; while it loads, nothing moves for half a minute.
 PATIENCE_SECONDS = 600
@@ -49,6 +50,14 @@ class Site:
             yield
         finally:
             self._write_interpreter()
+
+    @contextmanager
+    def held(self, *, at: int) -> Iterator[None]:
+        """Have what is started in the block come no further than a step; the real program is slow enough by itself."""
+        hold = Hold(self.program.folder / "held", at=at)
+        options = "" if self.program.is_real else hold.options
+        with self.spoilt_interpreter(options, **SLOW):
+            yield
 
     @contextmanager
     def diverging_model(self) -> Iterator[str]:

@@ -13,7 +13,10 @@ from hypothesis import strategies as st
 from characters.models import Character
 from tests.contract.openapi import Operation, operations
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("_no_limits", "trainable")]
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.usefixtures("_no_limits", "patient_redis", "trainable"),
+]
 
 REQUESTS, PER_OPERATION = 250, 4
 OWN_APPS = ("characters", "jobs")

@@ -10,9 +10,10 @@ from schemathesis import Case, GenerationMode, Response
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from characters.models import Character, Lora
+from isengard.api.schema.views import document
 from jobs.models import Job
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("_no_limits")]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("_no_limits", "patient_redis")]
 
 FROM_THE_DOCUMENT = 12
 STORIES, STEPS_OF_A_STORY = 8, 10
@@ -61,12 +62,23 @@ def _no_limits(settings) -> None:
 @schema.exclude(path_regex=STREAMS).parametrize()
 @bounded
 def test_an_operation_does_what_its_description_says(case: Case) -> None:
+    away_from_other_addresses(case)
     if case.meta is not None and case.meta.generation.mode is GenerationMode.POSITIVE:
         complete(case)
     elif is_only_long_by_space(case.body):
         return
     is_about_files = case.operation.definition.raw["operationId"] in FILES
     case.call_and_validate(excluded_checks=ACCEPTANCE if is_about_files else [])
+
+
+def away_from_other_addresses(case: Case) -> None:
+    """Keep an id from being a word that makes its path another address: `images`, where jobs are.
+
+    Hypothesis takes such words from whatever modules of ours are loaded, so that it is a matter of luck.
+    """
+    if case.path_parameters and case.formatted_path in document()["paths"]:
+        for name, value in case.path_parameters.items():
+            case.path_parameters[name] = f"{value}-"
 
 
 def complete(case: Case) -> None:
@@ -115,6 +127,7 @@ class Stories(schema.exclude(path_regex=STREAMS).as_state_machine()):
             model.objects.all().delete()
 
     def before_call(self, case: Case) -> None:
+        away_from_other_addresses(case)
         complete(case)
 
     def validate_response(self, response: Response, case: Case, **_: object) -> None:

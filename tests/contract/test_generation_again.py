@@ -215,6 +215,7 @@ def test_the_same_request_again_gets_the_same_rerun(api: Client) -> None:
     assert other.status_code == 409
 
 
+@pytest.mark.usefixtures("one_minute")
 def test_reruns_count_against_the_limit_of_generations(api: Client, settings) -> None:
     job = started(api)
     settings.RATE_LIMITS = "contract"

@@ -101,6 +101,7 @@ def test_a_generation_starts_with_the_defaults_of_the_rulings(api: Client) -> No
 
 
 @pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("patient_redis")
 def test_a_new_generation_job_has_every_field(api: Client) -> None:
     job = start(api, count=3).json()
     assert re.fullmatch(r"gen-[0-9a-f]{12}", job.pop("id"))

@@ -87,6 +87,8 @@ def test_a_bad_filter_is_named(api: Client, query: str, said: str) -> None:
 
 def test_ten_thousand_generations_are_searched_within_a_moment(api: Client) -> None:
     Job.objects.bulk_create([job(number, order={"count": 1, "loras": LORAS}) for number in range(10_000)])
+    # What the first request of a process loads is not the search's.
+    api.get("/api/generation?q=number")
     started = time.process_time()
     assert api.get("/api/generation?q=NUMBER 77&lora_id=lora-bbb").headers["X-Total-Count"] == "111"
     assert time.process_time() - started < 1

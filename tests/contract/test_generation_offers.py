@@ -10,7 +10,8 @@ from generation import offers
 from generation.params import TOGGLES, VARIANTS
 from jobs.models import Job
 from tests.generation.declaring_server import Declared, declaring_server
-from tests.stack import free_port
+
+pytestmark = pytest.mark.usefixtures("patient_questions")
 
 UPSCALER = "RealESRGAN_x4plus.pth"
 
@@ -105,9 +106,11 @@ def test_each_kind_of_control_is_told(server: Declared) -> None:
     assert "comfyui_controlnet_aux" in kinds["pose"]["flux-dev"]["reason"]
 
 
-def test_what_was_known_is_kept_while_every_server_is_down(server: Declared, settings, monkeypatch) -> None:
+def test_what_was_known_is_kept_while_every_server_is_down(
+    server: Declared, settings, monkeypatch, nobodys_url: str
+) -> None:
     before = offers.info()
-    settings.COMFYUI_URLS = [f"http://127.0.0.1:{free_port()}"]
+    settings.COMFYUI_URLS = [nobodys_url]
     monkeypatch.setattr(offers, "REMEMBERED_SECONDS", 0.0)
     after = offers.info()
     assert after["stale"] is True
@@ -121,8 +124,8 @@ def test_servers_are_not_asked_again_within_half_a_minute(server: Declared) -> N
     assert offers.info() == before
 
 
-def test_before_any_server_answered_nothing_is_promised(settings) -> None:
-    settings.COMFYUI_URLS = [f"http://127.0.0.1:{free_port()}"]
+def test_before_any_server_answered_nothing_is_promised(settings, nobodys_url: str) -> None:
+    settings.COMFYUI_URLS = [nobodys_url]
     told = offers.info()
     assert told["model_variants"] == ["flux-schnell", "flux-dev"]
     assert told["toggles"]["use_upscale"]["reason"] == "The ComfyUI server cannot be reached."
@@ -133,10 +136,11 @@ def test_before_any_server_answered_nothing_is_promised(settings) -> None:
 def test_before_any_server_answered_only_the_contracts_models_are_taken(
     api: Client,
     settings,
+    nobodys_url: str,
     variant: str,
     status: int,
 ) -> None:
-    settings.COMFYUI_URLS = [f"http://127.0.0.1:{free_port()}"]
+    settings.COMFYUI_URLS = [nobodys_url]
     assert start(api, model_variant=variant).status_code == status
 
 
@@ -192,9 +196,9 @@ def test_a_supported_toggle_starts_a_job(api: Client, server: Declared) -> None:
 
 
 def test_a_server_that_comes_up_after_the_first_question_is_offered_soon(
-    monkeypatch: pytest.MonkeyPatch, settings
+    monkeypatch: pytest.MonkeyPatch, settings, nobodys_url: str
 ) -> None:
-    settings.COMFYUI_URLS = [f"http://127.0.0.1:{free_port()}"]
+    settings.COMFYUI_URLS = [nobodys_url]
     assert not offers.info()["models"]["flux-dev"]["available"]
     monkeypatch.setattr(offers, "SILENCE_REMEMBERED_SECONDS", 0.0)
     with declaring_server() as declared:

@@ -24,9 +24,8 @@ from tests.generation.own_workflow_files import (
     mapping_from_an_image,
     write_workflow,
 )
-from tests.stack import free_port
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("patient_questions")]
 
 
 @pytest.fixture
@@ -136,8 +135,8 @@ def test_a_broken_file_is_told_and_takes_nothing_else_away(api: Client, film: Pa
     assert "the files of broken are broken. It must have one node SaveImage" in refused(api, workflow="broken")
 
 
-def test_while_every_server_is_down_none_is_promised(api: Client, film: Path, settings) -> None:
-    settings.COMFYUI_URLS = [f"http://127.0.0.1:{free_port()}"]
+def test_while_every_server_is_down_none_is_promised(api: Client, film: Path, settings, nobodys_url: str) -> None:
+    settings.COMFYUI_URLS = [nobodys_url]
     assert refused(api) == "config.workflow: The ComfyUI server cannot be reached."
 
 

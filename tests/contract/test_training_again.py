@@ -56,6 +56,7 @@ def said(job_id: str) -> str:
 
 
 @committed
+@pytest.mark.usefixtures("patient_redis")
 @pytest.mark.parametrize("status", [Status.FAILED, Status.CANCELLED])
 def test_a_retry_is_a_new_training_that_goes_on_from_the_newest_checkpoint(
     api: Client, trainable: Character, status: Status
@@ -256,6 +257,7 @@ def test_a_training_is_not_extended_twice_at_once(api: Client, trainable: Charac
     assert f"already, as {longer}" in refusal(post(api, done, "extend", {"steps": 100}))
 
 
+@pytest.mark.usefixtures("one_minute")
 @pytest.mark.parametrize("verb", ["retry", "extend"])
 def test_retries_and_extensions_count_as_trainings_for_the_rate_limit(
     api: Client, trainable: Character, settings: Any, verb: str

@@ -52,6 +52,7 @@ def test_a_training_starts_with_the_defaults_of_the_rulings(api: Client, trainab
 
 
 @pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("patient_redis")
 def test_a_new_training_job_has_every_field(api: Client, trainable: Character) -> None:
     job = start(api, trainable, config={"steps": 500}).json()
     assert re.fullmatch(r"train-[0-9a-f]{12}", job.pop("id"))

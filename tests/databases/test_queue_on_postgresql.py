@@ -5,7 +5,7 @@ import pytest
 from tests.databases.rerun import pass_on_postgresql
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1600)
 def test_the_queue_keeps_its_promises_on_postgresql() -> None:
     pass_on_postgresql(
         "jobs/test_state_machine.py",

@@ -52,12 +52,12 @@ class Web:
 
     def stop(self) -> None:
         self._process.terminate()
-        self._process.wait(20)
+        self._process.wait(60)
 
     def _is_up(self) -> bool:
         try:
             return self.ask("GET", "/health").ok
-        except requests.ConnectionError:
+        except (requests.ConnectionError, requests.Timeout):
             return False
 
     def ask(self, method: str, path: str, **options: object) -> requests.Response:

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.conftest import wait_until
 from tests.docs.container_files import copied_from_the_project, image_environment, instructions
 from tests.docs.pages import PROJECT
 
@@ -100,12 +101,19 @@ def health_check(port: int) -> int:
     ).returncode
 
 
-@pytest.mark.parametrize(("answering", "is_healthy"), [(200, True), (400, True), (500, False)], indirect=["answering"])
-def test_the_health_check_judges_by_the_answer(answering: int, *, is_healthy: bool) -> None:
-    assert (health_check(answering) == 0) is is_healthy
+@pytest.mark.parametrize("answering", [200, 400], indirect=True)
+def test_the_health_check_is_content_with_any_answer_but_a_failure(answering: int) -> None:
+    # It waits for a second, which may be too short on a busy machine.
+    wait_until(lambda: health_check(answering) == 0, what="a health check that is content")
+
+
+@pytest.mark.parametrize("answering", [500], indirect=True)
+def test_the_health_check_fails_where_the_answer_is_a_failure(answering: int) -> None:
+    assert health_check(answering) != 0
 
 
 def test_the_health_check_fails_where_nothing_listens() -> None:
-    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
-        port = listener.getsockname()[1]
-    assert health_check(port) != 0
+    with closing(socket.socket()) as held:
+        # Bound and not listening: meanwhile nobody else is given this port.
+        held.bind(("127.0.0.1", 0))
+        assert health_check(held.getsockname()[1]) != 0

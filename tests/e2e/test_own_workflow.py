@@ -8,6 +8,7 @@ from PIL import Image
 
 from tests.api_client import Api
 from tests.characters.lora_making import lora_bytes
+from tests.conftest import wait_until
 from tests.generation.own_workflow_files import graph, mapping, write_workflow
 from tests.stack import Stack
 
@@ -29,7 +30,8 @@ def _ask(api: Api, **config: object) -> Image.Image:
 
 def test_an_operators_workflow_makes_the_picture_and_follows_the_request(api: Api, stack: Stack) -> None:
     write_workflow(stack.data_dir / "workflows")
-    assert api.get("/info")["image_generation"]["workflows"]["film"]["available"]
+    # A ComfyUI that is slow to say what it has is asked again later.
+    wait_until(lambda: api.get("/info")["image_generation"]["workflows"]["film"]["available"], what="the workflow")
     plain = _ask(api)
     assert plain.size == (768, 512)
     assert json.loads(plain.text["isengard"])["workflow"]["name"] == "film"

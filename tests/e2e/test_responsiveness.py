@@ -5,9 +5,9 @@ import io
 import socket
 import statistics
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from time import perf_counter
 
 import pytest
@@ -25,10 +25,14 @@ pytestmark = pytest.mark.stack
 LIMIT_SECONDS = 0.2
 # Where a probe of an idle Isengard is slow already, the machine is busy with other things.
 TIMES_SLOWER_THAN_IDLE = 5
+# What else the machine does can only delay an answer: one quick measurement is a proof, a slow one is none.
+MEASUREMENTS = 3
+PROBES = 60
 PHOTOS = 20
-UPLOAD_TIMEOUT_SECONDS = 120
+TIMEOUT_SECONDS = 120
 SLOW_READ_BYTES = 8192
-SLOW_READ_SECONDS = 0.1
+# Four megabytes in minutes: longer than any measurement.
+SLOW_READ_SECONDS = 0.3
 
 
 def twelve_megapixels() -> bytes:
@@ -64,7 +68,7 @@ def gallery(api: Api, jpeg: bytes) -> Iterator[str]:
 def health_seconds(stack: Stack) -> float:
     """Ask as a probe does, on a connection of its own, and return how long the answer took."""
     begun = perf_counter()
-    with closing(http.client.HTTPConnection("127.0.0.1", stack.port, timeout=30)) as connection:
+    with closing(http.client.HTTPConnection("127.0.0.1", stack.port, timeout=TIMEOUT_SECONDS)) as connection:
         connection.request("GET", "/health")
         assert connection.getresponse().status == 200
     return perf_counter() - begun
@@ -80,7 +84,7 @@ def limit_seconds(stack: Stack) -> float:
 
 
 class SlowDownload:
-    """A client that takes some 80 kB a second, until it is let go."""
+    """A client that takes some 27 kB a second, until it is let go."""
 
     def __init__(self, stack: Stack, path: str) -> None:
         self.received = 0
@@ -89,7 +93,7 @@ class SlowDownload:
         self._connection = socket.socket()
         # Set before it connects: a wide window would let the kernel take in the whole file at once.
         self._connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SLOW_READ_BYTES)
-        self._connection.settimeout(30)
+        self._connection.settimeout(TIMEOUT_SECONDS)
         self._connection.connect(("127.0.0.1", stack.port))
         self._connection.sendall(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n".encode())
         self._thread = threading.Thread(target=self._read)
@@ -103,25 +107,36 @@ class SlowDownload:
 
     def let_go(self) -> None:
         self._letting_go.set()
-        self._thread.join(60)
+        # It may wait for the first byte of an answer that no thread has been free to begin.
+        with suppress(OSError):
+            self._connection.shutdown(socket.SHUT_RDWR)
+
+    def join(self) -> None:
+        self._thread.join()
         self._connection.close()
 
 
 @contextmanager
 def slow_downloads(stack: Stack, path: str, *, count: int) -> Iterator[list[SlowDownload]]:
+    """Hold as many threads of the server as there are, or as `count`."""
     downloads = [SlowDownload(stack, path) for _ in range(count)]
     try:
+        at_work = min(count, THREADS)
+        wait_until(lambda: sum(download.received > 0 for download in downloads) >= at_work, what="the downloads")
         yield downloads
+        assert not any(download.is_at_its_end for download in downloads)
     finally:
         for download in downloads:
             download.let_go()
+        for download in downloads:
+            download.join()
 
 
 def upload(stack: Stack, path: str, photos: list[bytes]) -> dict:
     files = [("files", (f"{n}.jpg", photo, "image/jpeg")) for n, photo in enumerate(photos)]
     body, content_type = encode_multipart_formdata(files)
     headers = {"Content-Type": content_type}
-    answer = requests.post(stack.url + path, data=body, headers=headers, timeout=UPLOAD_TIMEOUT_SECONDS)
+    answer = requests.post(stack.url + path, data=body, headers=headers, timeout=TIMEOUT_SECONDS)
     assert answer.status_code == 201, answer.text
     return answer.json()
 
@@ -133,41 +148,58 @@ def probe_until_done(stack: Stack, uploads: list[Future]) -> list[float]:
     return seconds
 
 
-def assert_quick(seconds: list[float], *, limit: float) -> None:
-    told = f"median {statistics.median(seconds):.3f} s, p95 {high_quantile(seconds):.3f} s of {len(seconds)} probes"
-    assert len(seconds) >= 20, told
-    assert high_quantile(seconds) <= limit, told
-    assert statistics.median(seconds) <= limit / 2, told
+def trouble_with(seconds: list[float], *, limit: float) -> str:
+    """Say how slow the probes were; "" if they were quick."""
+    if len(seconds) < 20:
+        return f"only {len(seconds)} probes"
+    median, high = statistics.median(seconds), high_quantile(seconds)
+    if high <= limit and median <= limit / 2:
+        return ""
+    return f"median {median:.3f} s, p95 {high:.3f} s of {len(seconds)} probes, limit {limit:.3f} s"
+
+
+def assert_quick(stack: Stack, measure: Callable[[int], list[float]]) -> None:
+    """`measure` gets its number, and returns how long each probe took."""
+    told = []
+    for number in range(MEASUREMENTS):
+        limit = limit_seconds(stack)
+        seconds = measure(number)
+        trouble = trouble_with(seconds, limit=max(limit, limit_seconds(stack)))
+        if not trouble:
+            return
+        told.append(trouble)
+    pytest.fail("; ".join(told))
 
 
 def test_health_is_quick_while_four_download_slowly_and_one_uploads_twenty_photos(
     stack: Stack, gallery: str, jpeg: bytes
 ) -> None:
-    photos = [with_comment(jpeg, b"photo %d" % n) for n in range(PHOTOS)]
-    limit = limit_seconds(stack)
-    with slow_downloads(stack, f"{gallery}/first.jpg", count=4) as downloads, ThreadPoolExecutor(1) as pool:
-        uploading = pool.submit(upload, stack, gallery, photos)
-        seconds = probe_until_done(stack, [uploading])
-        assert all(download.received for download in downloads)
-        assert not any(download.is_at_its_end for download in downloads)
-    assert len(uploading.result()["uploaded"]) == PHOTOS
-    assert_quick(seconds, limit=limit)
+    def measure(number: int) -> list[float]:
+        photos = [with_comment(jpeg, b"photo %d of %d" % (n, number)) for n in range(PHOTOS)]
+        with slow_downloads(stack, f"{gallery}/first.jpg", count=4), ThreadPoolExecutor(1) as pool:
+            uploading = pool.submit(upload, stack, gallery, photos)
+            seconds = probe_until_done(stack, [uploading])
+        assert len(uploading.result()["uploaded"]) == PHOTOS
+        return seconds
+
+    assert_quick(stack, measure)
 
 
 def test_health_is_quick_while_the_twenty_photos_come_all_at_once(stack: Stack, gallery: str, jpeg: bytes) -> None:
-    photos = [with_comment(jpeg, b"photo %d" % n) for n in range(PHOTOS)]
-    limit = limit_seconds(stack)
-    with slow_downloads(stack, f"{gallery}/first.jpg", count=4), ThreadPoolExecutor(PHOTOS) as pool:
-        uploads = [pool.submit(upload, stack, gallery, [photo]) for photo in photos]
-        seconds = probe_until_done(stack, uploads)
-    assert all(len(done.result()["uploaded"]) == 1 for done in uploads)
-    assert_quick(seconds, limit=limit)
+    def measure(number: int) -> list[float]:
+        photos = [with_comment(jpeg, b"photo %d of %d" % (n, number)) for n in range(PHOTOS)]
+        with slow_downloads(stack, f"{gallery}/first.jpg", count=4), ThreadPoolExecutor(PHOTOS) as pool:
+            uploads = [pool.submit(upload, stack, gallery, [photo]) for photo in photos]
+            seconds = probe_until_done(stack, uploads)
+        assert all(len(done.result()["uploaded"]) == 1 for done in uploads)
+        return seconds
+
+    assert_quick(stack, measure)
 
 
 def test_health_is_quick_while_slow_downloads_hold_every_thread(stack: Stack, gallery: str) -> None:
-    limit = limit_seconds(stack)
-    with slow_downloads(stack, f"{gallery}/first.jpg", count=2 * THREADS) as downloads:
-        wait_until(lambda: sum(download.received > 0 for download in downloads) >= THREADS, what="the downloads")
-        seconds = [health_seconds(stack) for _ in range(20)]
-        assert not any(download.is_at_its_end for download in downloads)
-    assert_quick(seconds, limit=limit)
+    def measure(_: int) -> list[float]:
+        with slow_downloads(stack, f"{gallery}/first.jpg", count=2 * THREADS):
+            return [health_seconds(stack) for _ in range(PROBES)]
+
+    assert_quick(stack, measure)

@@ -55,7 +55,7 @@ class Forks:
         return self
 
     def __exit__(self, *_exception: object) -> None:
-        self._process.communicate(timeout=30)
+        self._process.communicate(timeout=60)
 
     def _ask(self, wish: Mapping[str, object]) -> Fate:
         assert self._process.stdin is not None

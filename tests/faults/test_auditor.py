@@ -4,6 +4,7 @@ import os
 import struct
 import subprocess
 import sys
+import uuid
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 
 from tests.faults.harness.audit_files import unnamed_files
 from tests.faults.harness.audit_jobs import audit_jobs
-from tests.faults.harness.audit_processes import DATA_DIR_VARIABLE, audit_processes
+from tests.faults.harness.audit_processes import DATA_DIR_VARIABLE, audit_processes, lasting
 from tests.faults.harness.audit_streams import audit_streams
 from tests.faults.harness.auditor import age
 from tests.faults.harness.finding import Finding
@@ -182,12 +183,18 @@ def test_ageing_makes_every_stored_file_old_and_leaves_the_database(place: Place
 
 
 def test_a_process_that_nobody_expects_is_found(tmp_path: Path) -> None:
-    argv = [sys.executable, "-c", "input()"]
-    marks = ({DATA_DIR_VARIABLE: str(tmp_path)}, {JOB_VARIABLE: "train-of-this-test"}, {})
-    strays = [subprocess.Popen(argv, stdin=subprocess.PIPE, env=os.environ | mark) for mark in marks]
+    argv = [sys.executable, "-c", "print(flush=True); input()"]
+    # The whole machine is looked at, and this test may run there twice.
+    job = f"train-{uuid.uuid4().hex}"
+    marks = ({DATA_DIR_VARIABLE: str(tmp_path)}, {JOB_VARIABLE: job}, {})
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    strays = [subprocess.Popen(argv, env=os.environ | mark, **pipes) for mark in marks]
     try:
+        for stray in strays:
+            # Only a program that runs has its environment for sure.
+            stray.stdout.readline()
         expected = [strays[0].pid]
-        jobs = {"train-of-this-test"}
+        jobs = {job}
         assert len(audit_processes(data_dir=str(tmp_path), jobs=jobs, expected=())) == 2
         assert len(audit_processes(data_dir=str(tmp_path), jobs=jobs, expected=expected)) == 1
         # An engine is a child of its worker, and of the supervisor; at rest there is none even there.
@@ -197,6 +204,13 @@ def test_a_process_that_nobody_expects_is_found(tmp_path: Path) -> None:
         for stray in strays:
             stray.communicate(b"\n")
     assert audit_processes(data_dir=str(tmp_path), jobs=jobs, expected=()) == []
+
+
+def test_a_process_on_its_way_out_is_no_finding_and_one_that_stays_is() -> None:
+    stray = Finding("orphan process", "it is still there")
+    looks = iter([[stray], []])
+    assert lasting(lambda: next(looks)) == []
+    assert lasting(lambda: [stray], seconds=0) == [stray]
 
 
 @pytest.mark.parametrize(

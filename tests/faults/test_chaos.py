@@ -20,7 +20,7 @@ def test_the_seed_of_the_short_run_meets_the_faults_that_matter() -> None:
 
 
 @pytest.mark.stack
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 def test_jobs_under_seeded_faults_all_end_as_they_had_to(tmp_path: Path) -> None:
     lines: list[str] = []
     tally = run(Wanted(jobs=JOBS, faults=FAULTS, seed=SEED, database="sqlite", folder=tmp_path / "run"), lines.append)

@@ -15,13 +15,17 @@ from jobs import identity, queue, runner, slots
 from jobs.events import Finished, Progress
 from jobs.models import Job, Slot
 from jobs.transitions import Claim
-from tests.api_client import Api
+from tests.api_client import ENDED, Api
 from tests.conftest import wait_until
 from tests.faults.stack_redis import redis_of
+from tests.faults.standing_still import database_of, standing_still
 from tests.jobs.fakes import FakeKind, make_job, make_slot, registered, this_process
 from tests.stack import Stack
+from tests.training.holding import Hold
 
 DAY_SECONDS = 86_400
+# How far a training is when the clock is set ahead, and back.
+STEPS_UNTIL_A_STEP = (60, 160)
 
 
 class Clock:
@@ -48,8 +52,15 @@ def clock(tmp_path_factory: pytest.TempPathFactory) -> Clock:
 
 
 @pytest.fixture(scope="module")
-def stack(clock: Clock, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    running = Stack(tmp_path_factory.mktemp("stack") / "data", **clock.environment)
+def hold(tmp_path_factory: pytest.TempPathFactory) -> Hold:
+    """How far the trainers of the stack go."""
+    return Hold(tmp_path_factory.mktemp("hold"), at=STEPS_UNTIL_A_STEP[0])
+
+
+@pytest.fixture(scope="module")
+def stack(clock: Clock, hold: Hold, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    data_dir = tmp_path_factory.mktemp("stack") / "data"
+    running = Stack(data_dir, AI_TOOLKIT_PYTHON=hold.python, **clock.environment)
     try:
         yield running.start()
     finally:
@@ -57,17 +68,17 @@ def stack(clock: Clock, tmp_path_factory: pytest.TempPathFactory) -> Iterator[St
 
 
 @pytest.mark.stack
-def test_jobs_that_run_and_wait_go_on_when_the_clock_is_set_ahead_and_back(
-    api: Api, stack: Stack, clock: Clock
-) -> None:
+@pytest.mark.timeout(400)
+def test_jobs_that_run_and_wait_go_on_when_the_clock_is_set_ahead_and_back(api: Api, clock: Clock, hold: Hold) -> None:
     training = api.train(api.make_character(), steps=500)
     jobs = [training, *(api.generate(steps=60, count=2) for _ in range(4))]
-    wait_until(lambda: api.job(jobs[1])["status"] == "running", what="the first picture")
-    for step in (DAY_SECONDS, -DAY_SECONDS):
-        so_far = api.job(training)["current_step"]
-        wait_until(lambda: api.job(training)["current_step"] > so_far + 50, what="further steps")  # noqa: B023
-        clock.set_ahead(step)
+    wait_until(lambda: api.job(jobs[1])["status"] in ("running", *ENDED), what="the first picture")
+    for seconds, steps in zip((DAY_SECONDS, -DAY_SECONDS), STEPS_UNTIL_A_STEP, strict=True):
+        hold.at(steps)
+        wait_until(lambda: api.job(training)["current_step"] >= steps, what="further steps")  # noqa: B023
+        clock.set_ahead(seconds)
         jobs.append(api.generate())
+    hold.let_go()
     for job in jobs:
         ended = api.wait_for(job)
         assert (ended["status"], ended["attempt"]) == ("completed", 1), ended
@@ -78,19 +89,16 @@ def test_jobs_that_run_and_wait_go_on_when_the_clock_is_set_ahead_and_back(
 
 
 @pytest.mark.stack
+@pytest.mark.timeout(400)
 def test_what_is_done_every_few_seconds_is_done_after_the_clock_was_set_back(stack: Stack, clock: Clock) -> None:
     clock.set_ahead(0)
     (maintenance,) = stack.processes("maintenance@")
-    maintenance.suspend()
-    try:
-        with redis_of(stack) as redis:
-            # It has looked at the clock before, and knows when it is to look again.
-            wait_until(lambda: redis.llen("isengard:maintenance"), seconds=40, what="the first message")
-            clock.set_ahead(-DAY_SECONDS)
-            before = redis.llen("isengard:maintenance")
-            wait_until(lambda: redis.llen("isengard:maintenance") > before + 1, seconds=40, what="two more messages")
-    finally:
-        maintenance.resume()
+    with standing_still(maintenance, database_of(stack)), redis_of(stack) as redis:
+        # The clock has looked at its own clock before, and knows when it is to look again.
+        wait_until(lambda: redis.llen("isengard:maintenance"), what="the first message")
+        clock.set_ahead(-DAY_SECONDS)
+        before = redis.llen("isengard:maintenance")
+        wait_until(lambda: redis.llen("isengard:maintenance") > before + 1, what="two more messages")
 
 
 def test_a_process_is_known_again_after_the_clock_was_set(monkeypatch: pytest.MonkeyPatch) -> None:

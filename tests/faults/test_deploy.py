@@ -17,11 +17,13 @@ import requests
 
 from tests.api_client import Api
 from tests.conftest import wait_until
+from tests.faults.caught import caught_training
+from tests.faults.test_dead_processes import wait_for_log
 from tests.stack import ROOT, Stack
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(600)]
 
-PATIENCE_SECONDS = 90
+PATIENCE_SECONDS = 120
 PROBE_SECONDS = 0.1
 STATE = ("id", "status", "attempt", "holder", "gpu_id", "token")
 
@@ -41,10 +43,6 @@ def ask(stack: Stack, query: str, *values: str) -> list[tuple]:
 def rows(stack: Stack, jobs: list[str], *columns: str) -> list[tuple]:
     marks = ", ".join("?" * len(jobs))
     return ask(stack, f"SELECT {', '.join(columns)} FROM jobs_job WHERE id IN ({marks}) ORDER BY id", *jobs)
-
-
-def steps_of(stack: Stack, job: str) -> int:
-    return rows(stack, [job], "current_step")[0][0]
 
 
 def all_drained(stack: Stack) -> bool:
@@ -71,7 +69,7 @@ class Visitor:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._ask_on)
         self.answered = 0
-        self.failed_at: list[float] = []
+        self.failed: list[tuple[float, float]] = []
 
     def __enter__(self) -> "Visitor":
         self._thread.start()
@@ -81,17 +79,18 @@ class Visitor:
         self._stop.set()
         self._thread.join()
 
-    def failures_outside(self, begin: float, end: float) -> list[float]:
-        return [moment for moment in self.failed_at if not begin <= moment <= end]
+    def failures_outside(self, begin: float, end: float) -> list[tuple[float, float]]:
+        """Return the failed requests, from when to when, no moment of which was between the two."""
+        return [(asked, failed) for asked, failed in self.failed if failed < begin or asked > end]
 
     def _ask_on(self) -> None:
         while not self._stop.wait(PROBE_SECONDS):
             began = time.monotonic()
             try:
-                requests.get(f"{self._url}/api/training?limit=5", timeout=20).raise_for_status()
+                requests.get(f"{self._url}/api/training?limit=5", timeout=60).raise_for_status()
                 self.answered += 1
             except requests.RequestException:
-                self.failed_at.append(began)
+                self.failed.append((began, time.monotonic()))
 
 
 class Listener:
@@ -100,6 +99,7 @@ class Listener:
     def __init__(self, stack: Stack, job: str) -> None:
         self._url = f"{stack.url}/api/jobs/{job}/stream"
         self._ids: list[str] = []
+        self._fields: dict[str, str] = {}
         self._is_complete = False
         self._thread = threading.Thread(target=self._listen, daemon=True)
         self._thread.start()
@@ -113,17 +113,22 @@ class Listener:
     def _listen(self) -> None:
         while not self._is_complete:
             last = {"Last-Event-ID": self._ids[-1]} if self._ids else {}
-            with suppress(OSError, HTTPException), urlopen(Request(self._url, headers=last), timeout=20) as stream:
+            self._fields = {}
+            with suppress(OSError, HTTPException), urlopen(Request(self._url, headers=last), timeout=60) as stream:
                 for line in stream:
                     self._take(line.decode().strip())
             # A browser, too, waits before it comes back.
             time.sleep(PROBE_SECONDS)
 
     def _take(self, line: str) -> None:
+        """An event counts once its last line has come, and that is empty."""
         name, _, value = line.partition(": ")
-        if name == "id":
-            self._ids.append(value)
-        self._is_complete |= (name, value) == ("event", "complete")
+        if name:
+            self._fields[name] = value
+        elif "id" in self._fields:
+            self._ids.append(self._fields["id"])
+            self._is_complete |= self._fields.get("event") == "complete"
+            self._fields = {}
 
 
 @contextmanager
@@ -145,16 +150,12 @@ def drained(stack: Stack, trainer: psutil.Process) -> Iterator[None]:
 
 
 def test_a_deploy_under_load_loses_no_job_and_no_request(api: Api, stack: Stack) -> None:
-    character = api.make_character()
     generation = api.generate(steps=80, count=6)
-    training = api.train(character, steps=500, checkpoint_every_n_steps=500)
-    jobs = [training, generation, api.train(character), api.generate()]
-    listeners = [Listener(stack, job) for job in jobs]
-    with Visitor(stack.url) as visitor:
-        wait_until(lambda: steps_of(stack, training) > 20, seconds=PATIENCE_SECONDS, what="step 20")
-        (trainer,) = stack.processes("run.py", training)
-        trainer.suspend()
-        with drained(stack, trainer):
+    with Visitor(stack.url) as visitor, caught_training(api, stack, steps=500, saved_every=500) as caught:
+        training = caught.job
+        jobs = [training, generation, api.train(caught.character), api.generate()]
+        listeners = [Listener(stack, job) for job in jobs]
+        with drained(stack, caught.process):
             jobs.append(api.generate())
             at_rest = rows(stack, jobs, *STATE)
             assert {(holder, gpu, token) for *_, holder, gpu, token in at_rest} == {(None, None, "")}
@@ -174,9 +175,7 @@ def test_a_deploy_under_load_loses_no_job_and_no_request(api: Api, stack: Stack)
     assert max(rows(stack, jobs, "attempt")) == (2,)
     assert set(rows(stack, jobs, "crashes")) == {(0,)}
     assert len(api.job(generation)["output_paths"]) == 6
-    log = api.call("GET", f"/api/jobs/{training}/logs").text
-    assert "its slot is being drained" in log
-    assert "RESUMING" in log
+    wait_for_log(api, training, "its slot is being drained", "RESUMING")
     for listener in listeners:
         ids = listener.wait()
         assert ids == sorted(set(ids))

@@ -1,6 +1,8 @@
 """The harness sees what goes wrong during a run, and its faults and orders come again with their seed."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -9,6 +11,7 @@ from random import Random
 from threading import Thread
 from typing import cast
 
+import psutil
 import pytest
 import requests
 
@@ -16,6 +19,7 @@ from tests.conftest import wait_until
 from tests.faults.harness.audit_gifts import audit_gifts
 from tests.faults.harness.audit_processes import audit_queues
 from tests.faults.harness.faults import REGISTRY, Fault, Scar, choices
+from tests.faults.harness.followers import Followers
 from tests.faults.harness.gifts import lora
 from tests.faults.harness.ledger import Gift
 from tests.faults.harness.orders import planned_orders
@@ -24,6 +28,7 @@ from tests.faults.harness.schedule import Schedule, Strike, planned_strikes
 from tests.faults.harness.site import Managed, Site
 from tests.faults.harness.specimen import OUTPUT, Place
 from tests.faults.harness.witness import Work, doubled
+from tests.faults.standing_still import is_alive
 
 
 @pytest.fixture
@@ -80,7 +85,7 @@ def test_a_file_that_is_served_in_part_is_seen_and_a_whole_one_is_fine(place: Pl
     whole = (place.data_dir / OUTPUT).read_bytes()
     files = {"/whole.png": whole, "/torn.png": whole[:-20], "/unmeasured.png": whole, "/loras/model": lora(1)[:-1]}
     with serving({path: (200, content) for path, content in files.items()}) as url:
-        torn = [path for path in files if why_torn(path, requests.get(url + path, timeout=5))]
+        torn = [path for path in files if why_torn(path, requests.get(url + path, timeout=60))]
     assert torn == ["/torn.png", "/unmeasured.png", "/loras/model"]
 
 
@@ -90,9 +95,24 @@ def test_a_reader_fetches_what_rows_name_and_keeps_what_was_torn(place: Place) -
     ) as url:
         reader = Reader(url, lambda: place.rows)
         reader.start()
-        wait_until(lambda: reader.read == 2, seconds=10, what="both files to be read")
+        wait_until(lambda: reader.read == 2, what="both files to be read")
         reader.stop()
     assert [torn.split()[0] for torn in reader.torn] == ["/api/outputs/gen-1-0.png"]
+
+
+def test_a_job_that_waits_to_be_followed_is_waited_for(place: Place) -> None:
+    followers = Followers("http://nowhere", how_many=0)
+    assert followers.are_idle
+    followers.follow(place.promises()[0])
+    assert not followers.are_idle
+
+
+def test_isengard_is_not_up_again_before_what_was_told_to_stop_has_ended() -> None:
+    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    told = psutil.Process(process.pid)
+    assert is_alive(told)
+    process.communicate(b"\n")
+    assert not is_alive(told)
 
 
 def test_an_upload_that_was_taken_and_is_gone_is_found() -> None:

@@ -2,12 +2,16 @@
 
 import socket
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
 
 from tests.conftest import wait_until
 from tests.faults.proxy import Proxy
+
+ANSWER_SECONDS = 60
+DELAY_SECONDS = 0.15
 
 
 @pytest.fixture
@@ -39,7 +43,7 @@ def _echo(connection: socket.socket) -> None:
 
 
 def connect(proxy: Proxy) -> socket.socket:
-    return socket.create_connection((proxy.host, proxy.port), 5)
+    return socket.create_connection((proxy.host, proxy.port), ANSWER_SECONDS)
 
 
 def answer_to(said: bytes, connection: socket.socket) -> bytes:
@@ -54,7 +58,7 @@ def stays_silent(connection: socket.socket) -> bool:
     except TimeoutError:
         return True
     finally:
-        connection.settimeout(5)
+        connection.settimeout(ANSWER_SECONDS)
 
 
 def test_it_passes_on_what_is_said_and_the_end_of_it(proxy: Proxy) -> None:
@@ -62,7 +66,7 @@ def test_it_passes_on_what_is_said_and_the_end_of_it(proxy: Proxy) -> None:
         assert answer_to(b"hello", connection) == b"hello"
         connection.shutdown(socket.SHUT_WR)
         assert connection.recv(100) == b""
-    wait_until(lambda: proxy.open_connections == 0, seconds=5, what="the end of the relay")
+    wait_until(lambda: proxy.open_connections == 0, what="the end of the relay")
 
 
 def test_a_cut_resets_what_is_open_and_the_next_connection_works(proxy: Proxy) -> None:
@@ -117,7 +121,8 @@ def test_it_refuses_connections_and_takes_them_again_at_the_same_port(proxy: Pro
 def test_a_delay_holds_everything_up(proxy: Proxy) -> None:
     with connect(proxy) as connection:
         answer_to(b"hello", connection)
-        proxy.delay(0.15)
-        connection.sendall(b"late")
-        assert stays_silent(connection)
-        assert connection.recv(100) == b"late"
+        proxy.delay(DELAY_SECONDS)
+        sent_at = time.monotonic()
+        assert answer_to(b"late", connection) == b"late"
+        # There and back.
+        assert time.monotonic() - sent_at >= 2 * DELAY_SECONDS

@@ -4,31 +4,36 @@ import os
 import shutil
 import struct
 import subprocess
-import sys
 import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
+from typing import Any
 
 import requests
 
-from generation.engines.comfyui import Limits, generate
+from generation.engines.comfyui import Capabilities, Limits, generate, probe
 from generation.engines.comfyui.prompt_ids import PromptTag, prompt_id_of
 from generation.engines.order import GenerationOrder, LoraFile
 from generation.params import GenerationParams
 from jobs.events import Artifact, Controls, Event, Log, Progress
+from tests.generation.holding import Hold
 from tests.http_serving import serving
 from tests.stack import free_port
 
 PROJECT = Path(__file__).resolve().parents[2]
-START_SECONDS = 15
-DEADLINE_SECONDS = 20
+DEADLINE_SECONDS = 60
 STEP_SECONDS = 0.02
+# Between two steps of a sampler that is led.
+PACE_SECONDS = 0.2
 QUICK = Limits(
     poll_seconds=0.3,
     hinted_poll_seconds=0.05,
+    # Only a test whose server is there may use it.
+    connect_seconds=60.0,
+    drain_seconds=60.0,
     absent_seconds=0.3,
     lora_seconds=0.5,
     settle_seconds=0.2,
@@ -53,18 +58,19 @@ class StandIn:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.loras = folder / "loras"
+        self.hold = Hold(folder / "hold")
         self._base = folder / "comfyui"
         self._log = folder / "comfyui.log"
         self._process: subprocess.Popen[bytes] | None = None
         self.loras.mkdir(parents=True)
 
     def start(self) -> None:
-        command = [sys.executable, "-m", "generation.engines.simulator", "--listen", "127.0.0.1"]
+        command = [*self.hold.command, "--listen", "127.0.0.1"]
         command += ["--port", str(self.port), "--base-directory", str(self._base), "--lora-directory", str(self.loras)]
         environment = os.environ | {"ISENGARD_SIMULATOR_STEP_SECONDS": str(STEP_SECONDS)}
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(command, cwd=PROJECT, env=environment, stdout=log, stderr=log)
-        wait_until(self._answers, "the stand-in answers", START_SECONDS)
+        wait_until(self._answers, "the stand-in answers")
 
     def kill(self) -> None:
         assert self._process is not None
@@ -89,24 +95,37 @@ class StandIn:
         (self._base / "input").mkdir()
 
     def arm(self, *faults: str) -> None:
-        requests.post(f"{self.url}/simulator/faults", json={"faults": faults}, timeout=5).raise_for_status()
+        answer = requests.post(f"{self.url}/simulator/faults", json={"faults": faults}, timeout=DEADLINE_SECONDS)
+        answer.raise_for_status()
+
+    def armed(self) -> list[str]:
+        faults: list[str] = requests.get(f"{self.url}/simulator/faults", timeout=DEADLINE_SECONDS).json()["faults"]
+        return faults
 
     def queued_ids(self) -> set[str]:
         """The ids of all prompts that wait or run."""
-        queue = requests.get(f"{self.url}/queue", timeout=5).json()
+        queue = requests.get(f"{self.url}/queue", timeout=DEADLINE_SECONDS).json()
         return {item[1] for item in queue["queue_running"] + queue["queue_pending"]}
 
     def running_ids(self) -> set[str]:
-        return {item[1] for item in requests.get(f"{self.url}/queue", timeout=5).json()["queue_running"]}
+        return {item[1] for item in self.running()}
+
+    def running(self) -> list[list[Any]]:
+        items: list[list[Any]] = requests.get(f"{self.url}/queue", timeout=DEADLINE_SECONDS).json()["queue_running"]
+        return items
+
+    def delete(self, prompt_id: str) -> None:
+        answer = requests.post(f"{self.url}/queue", json={"delete": [prompt_id]}, timeout=DEADLINE_SECONDS)
+        answer.raise_for_status()
 
     def graph(self, prompt_id: str) -> dict[str, object]:
         """The graph of a finished prompt, as the server was given it."""
-        entry = requests.get(f"{self.url}/history/{prompt_id}", timeout=5).json()[prompt_id]
+        entry = requests.get(f"{self.url}/history/{prompt_id}", timeout=DEADLINE_SECONDS).json()[prompt_id]
         return entry["prompt"][2]
 
     def timestamps(self, prompt_id: str) -> dict[str, int]:
         """When each thing happened to a finished prompt, in milliseconds of the server's clock."""
-        entry = requests.get(f"{self.url}/history/{prompt_id}", timeout=5).json()[prompt_id]
+        entry = requests.get(f"{self.url}/history/{prompt_id}", timeout=DEADLINE_SECONDS).json()[prompt_id]
         return {name: details["timestamp"] for name, details in entry["status"]["messages"]}
 
     def _answers(self) -> bool:
@@ -187,6 +206,33 @@ def read_until(events: Iterator[Event], is_wanted: Callable[[Event], bool]) -> l
             return taken
         assert time.monotonic() < deadline, taken[-5:]
     raise AssertionError(f"ended before the wanted event: {taken[-5:]}")
+
+
+def read_step_by_step(events: Iterator[Event], hold: Hold, is_wanted: Callable[[Event], bool]) -> list[Event]:
+    """The same of a held sampler, which goes on meanwhile, but not to its end before the wanted event is there."""
+    moved_at = time.monotonic()
+
+    def is_found(event: Event) -> bool:
+        nonlocal moved_at
+        if time.monotonic() - moved_at >= PACE_SECONDS:
+            hold.go_on_to(hold.steps + 1)
+            moved_at = time.monotonic()
+        return is_wanted(event)
+
+    return read_until(events, is_found)
+
+
+def probed(server_url: str, further_classes: Iterable[str] = ()) -> Capabilities:
+    """Ask a server that is up what it can do. It is given seconds to answer, and on a busy machine that may not do."""
+    found: list[Capabilities] = []
+    classes = tuple(further_classes)
+
+    def is_up() -> bool:
+        found.append(probe(server_url, classes))
+        return found[-1].is_up
+
+    wait_until(is_up, f"{server_url} answers")
+    return found[-1]
 
 
 def is_sampling(event: Event) -> bool:

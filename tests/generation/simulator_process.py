@@ -6,7 +6,6 @@ import json
 import os
 import struct
 import subprocess
-import sys
 import time
 import uuid
 from collections.abc import Callable, Mapping
@@ -19,8 +18,10 @@ from PIL import Image
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
+from tests.generation.holding import Hold
+
 PROJECT = Path(__file__).resolve().parents[2]
-DEADLINE_SECONDS = 20
+DEADLINE_SECONDS = 60
 STEP_SECONDS = 0.02
 ENDLESS_STEPS = 5000
 OLD_RELEASE = "0.8.0"  # It takes any text as an id, and checks every choice.
@@ -46,7 +47,9 @@ class Listener:
     def __init__(self, url: str) -> None:
         self.messages: list[Message | bytes] = []
         self._open = ExitStack()
-        self._connection = self._open.enter_context(connect(url, max_queue=None))
+        # A server that answers no ping for a while is a slow one: tests know when it is gone.
+        patient = {"open_timeout": DEADLINE_SECONDS, "ping_interval": None}
+        self._connection = self._open.enter_context(connect(url, max_queue=None, **patient))
 
     def receive(self, seconds: float = DEADLINE_SECONDS) -> Message | bytes:
         frame = self._connection.recv(timeout=seconds)
@@ -102,6 +105,7 @@ def is_event(message: Message | bytes, event: str, **data: object) -> bool:
 class Simulator:
     def __init__(self, folder: Path, *arguments: str, **environment: str) -> None:
         self.base, self.loras = folder / "comfyui", folder / "loras"
+        self.hold = Hold(folder / "hold")
         self._arguments = arguments
         own = {"ISENGARD_SIMULATOR_STEP_SECONDS": str(STEP_SECONDS), "ISENGARD_SIMULATOR_COMFYUI": OLD_RELEASE}
         self._environment = own | environment
@@ -111,7 +115,7 @@ class Simulator:
     def start(self) -> None:
         folders = ["--base-directory", str(self.base), "--lora-directory", str(self.loras)]
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "generation.engines.simulator", "--port", "0", *folders, *self._arguments],
+            [*self.hold.command, "--port", "0", *folders, *self._arguments],
             cwd=PROJECT,
             env=os.environ | self._environment,
             stdout=subprocess.PIPE,
@@ -144,6 +148,8 @@ class Simulator:
     def entry(self, prompt_id: str) -> Mapping[str, Any]:
         """Return the prompt's history, once there is one."""
         history = wait_for(lambda: self.get(f"/history/{prompt_id}").json(), f"the history of {prompt_id}")
+        # Who may look at the queue again knows that its change was told.
+        self.queued_ids()
         entry: Mapping[str, Any] = history[prompt_id]
         return entry
 
@@ -189,6 +195,15 @@ class Simulator:
         self._listeners.remove(witness)
         witness.close()
         return prompt_id
+
+    def become_quiet(self) -> None:
+        """Let earlier prompts say all that they have to say: prompts speak one after the other."""
+        self.post("/upload/image", files={"image": ("quiet.png", png_bytes())})
+        client_id = uuid.uuid4().hex
+        last = self.listen(client_id)
+        last.until_end(self.submit(copy_graph("quiet.png", prefix="quiet"), client_id=client_id))
+        self._listeners.remove(last)
+        last.close()
 
     def become_idle(self) -> None:
         """Leave nothing behind for the next test."""

@@ -21,9 +21,11 @@ from tests.generation.comfyui_fixtures import (
     log_events,
     order_for,
     prompt_id,
+    read_step_by_step,
     read_until,
     run_order,
     running_stand_in,
+    wait_until,
 )
 
 
@@ -72,34 +74,34 @@ def test_an_image_that_is_lost_again_and_again_ends_the_job(server: StandIn, tmp
 
 def test_a_queue_that_is_forgotten_in_mid_job_is_filled_again(server: StandIn, tmp_path: Path) -> None:
     events = generate(order_for(server.url, tmp_path, job_id="gen-forgotten", count=3, steps=20), limits=QUICK)
-    read_until(events, is_sampling)
-    server.arm("lose-queue")
+    with server.hold.after_steps(1):
+        read_until(events, is_sampling)
+        server.arm("lose-queue")
     began = time.monotonic()
     rest = list(events)
     assert {artifact.details["index"] for artifact in artifacts(rest)} == {0, 1, 2}
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 60
 
 
 @pytest.mark.parametrize("fault", ["deaf-sockets", "drop-sockets"])
 def test_images_arrive_without_the_socket(server: StandIn, tmp_path: Path, fault: str) -> None:
     events = generate(order_for(server.url, tmp_path, job_id=f"gen-{fault}", count=2, steps=20), limits=QUICK)
-    read_until(events, is_sampling)
-    server.arm(fault)
+    with server.hold.after_steps(1):
+        read_until(events, is_sampling)
+        server.arm(fault)
     rest = list(events)
     assert len(artifacts(rest)) == 2
     assert isinstance(rest[-1], Finished)
 
 
 def test_a_socket_that_is_silent_for_too_long_is_opened_again(server: StandIn, tmp_path: Path) -> None:
-    limits = Limits(poll_seconds=0.2, silence_seconds=0.3)
+    limits = replace(QUICK, poll_seconds=0.2, silence_seconds=0.3)
     events = generate(order_for(server.url, tmp_path, job_id="gen-silent", steps=100), limits=limits)
-    read_until(events, is_sampling)
-    server.arm("deaf-sockets")
-    # What was on its way before is heard yet.
-    deaf_since = time.monotonic()
-    read_until(events, lambda _: time.monotonic() - deaf_since > 0.2)
-    read_until(events, is_sampling)
-    events.close()
+    with server.hold.after_steps(1):
+        read_until(events, is_sampling)
+        server.arm("deaf-sockets")
+        read_step_by_step(events, server.hold, is_sampling)
+        events.close()
 
 
 def test_a_history_that_is_late_is_waited_for(server: StandIn, tmp_path: Path) -> None:
@@ -136,9 +138,13 @@ def test_a_failing_node_is_named(server: StandIn, tmp_path: Path) -> None:
 def test_a_full_gpu_is_freed_and_tried_once_more(server: StandIn, tmp_path: Path) -> None:
     """It stays full until the server was asked to unload its models."""
     server.arm("full-gpu")
-    events = run_order(order_for(server.url, tmp_path, job_id="gen-oom", count=2))
+    running = generate(order_for(server.url, tmp_path, job_id="gen-oom", count=2), limits=QUICK)
+    events = read_until(running, lambda event: "engine.memory_freed" in log_events([event]))
+    events += read_until(running, lambda event: isinstance(event, Holding))
+    # A server that is handed a prompt before it has freed its memory may begin with that.
+    wait_until(lambda: server.armed() == [], "the memory is freed")
+    events += running
     assert {artifact.details["index"] for artifact in artifacts(events)} == {0, 1}
-    assert "engine.memory_freed" in log_events(events)
 
 
 def test_a_gpu_that_is_full_twice_ends_the_job(server: StandIn, tmp_path: Path) -> None:
@@ -170,8 +176,9 @@ def test_a_lora_that_the_server_cannot_see_ends_the_job_before_it_starts(server:
 def test_a_server_that_is_killed_and_started_again_gets_the_work_again(mortal_server: StandIn, tmp_path: Path) -> None:
     order = order_for(mortal_server.url, tmp_path, job_id="gen-phoenix", count=2, steps=30)
     events = generate(order, limits=QUICK)
-    read_until(events, is_sampling)
-    mortal_server.kill()
+    with mortal_server.hold.after_steps(1):
+        read_until(events, is_sampling)
+        mortal_server.kill()
     read_until(events, lambda event: "engine.away" in log_events([event]))
     mortal_server.start()
     rest = list(events)
@@ -181,16 +188,16 @@ def test_a_server_that_is_killed_and_started_again_gets_the_work_again(mortal_se
 
 def test_a_server_that_crashes_and_stays_away_gives_the_job_back(mortal_server: StandIn, tmp_path: Path) -> None:
     mortal_server.arm("crash")
-    limits = Limits(poll_seconds=0.2, away_seconds=0.8)
+    limits = replace(QUICK, poll_seconds=0.2, away_seconds=0.8, refused_seconds=300)
     began = time.monotonic()
     with pytest.raises(EngineUnavailable, match="is not running"):
         run_order(order_for(mortal_server.url, tmp_path, job_id="gen-crash"), limits)
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 60
 
 
 def test_a_job_waits_for_a_server_that_starts_late_and_is_submitted_once(tmp_path: Path) -> None:
     server = StandIn(tmp_path / "late")
-    events = generate(order_for(server.url, tmp_path, job_id="gen-early"), limits=QUICK)
+    events = generate(order_for(server.url, tmp_path, job_id="gen-early"), limits=replace(QUICK, connect_seconds=0.1))
     away = read_until(events, lambda event: "engine.away" in log_events([event]))
     server.start()
     try:
@@ -213,7 +220,8 @@ def test_a_given_image_that_the_server_lost_too_is_uploaded_again(mortal_server:
     Image.new("RGB", (64, 64), "red").save(picture)
     asked = order_for(mortal_server.url, tmp_path, job_id="gen-reload", steps=40, init_image=picture.name, denoise=0.5)
     events = generate(replace(asked, images={"init_image": GivenImage(name=picture.name, path=picture)}), limits=QUICK)
-    read_until(events, is_sampling)
-    mortal_server.forget_uploads()
-    mortal_server.arm("lose-queue")
+    with mortal_server.hold.after_steps(1):
+        read_until(events, is_sampling)
+        mortal_server.forget_uploads()
+        mortal_server.arm("lose-queue")
     assert len(artifacts(events)) == 1

@@ -19,6 +19,7 @@ from generation.engines.comfyui.lora_visibility import LoraVisibility
 from generation.engines.order import LoraFile
 from jobs.errors import EngineAtFault, EngineFailed
 from tests.generation.comfyui_fixtures import (
+    DEADLINE_SECONDS,
     QUICK,
     StandIn,
     artifacts,
@@ -46,7 +47,7 @@ def server(tmp_path: Path) -> Iterator[StandIn]:
 
 
 def test_a_lora_that_shows_a_little_late_is_waited_for(server: StandIn, tmp_path: Path) -> None:
-    events = generate(order_for(server.url, tmp_path / "work", loras=(LORA,)), limits=replace(QUICK, lora_seconds=10.0))
+    events = generate(order_for(server.url, tmp_path / "work", loras=(LORA,)), limits=replace(QUICK, lora_seconds=60.0))
     asked_at = time.monotonic()
     read_until(events, lambda _: time.monotonic() - asked_at > 0.8)
     assert server.queued_ids() == set()
@@ -90,7 +91,7 @@ class _Slow(io.BytesIO):
 
     def read(self, size: int | None = -1) -> bytes:
         self.reached.set()
-        self.go_on.wait(10)
+        self.go_on.wait(DEADLINE_SECONDS)
         return super().read(size)
 
 
@@ -100,7 +101,7 @@ def test_a_lora_that_is_being_written_is_not_listed(server: StandIn, settings: L
     writer = threading.Thread(target=files.publish, args=("loras/char-2/v1.safetensors", content))
     writer.start()
     with closing(Client(server.url)) as client:
-        assert content.reached.wait(10)
+        assert content.reached.wait(DEADLINE_SECONDS)
         assert client.models("loras") == ()
         content.go_on.set()
         writer.join()

@@ -4,16 +4,24 @@ import io
 import json
 import struct
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from generation.engines.comfyui import Limits, generate
+from generation.engines.comfyui import generate
 from generation.engines.comfyui.messages import NamelessPreview, PreviewFrame, parse_frame
 from generation.engines.comfyui.previews import MAX_PREVIEW_BYTES, PreviewBox, shrink
-from jobs.events import Preview, Progress
-from tests.generation.comfyui_fixtures import StandIn, order_for, running_stand_in
+from jobs.events import Event, Preview, Progress
+from tests.generation.comfyui_fixtures import (
+    QUICK,
+    StandIn,
+    order_for,
+    read_step_by_step,
+    read_until,
+    running_stand_in,
+)
 
 
 def _picture(kind: str, size: tuple[int, int]) -> bytes:
@@ -91,12 +99,23 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandIn]:
 def _indexes(server: StandIn, folder: Path, job_id: str) -> set[tuple[int | None, int]]:
     """Return which image each preview was said to be of, with the image that was sampled then."""
     order = order_for(server.url, folder, job_id=job_id, count=2, steps=50)
+    events = generate(order, limits=QUICK)
     seen, step = set(), 0
-    for event in generate(order, limits=Limits(poll_seconds=0.3, preview_seconds=0.1)):
+
+    def is_seen(event: Event, *, image: int) -> bool:
+        nonlocal step
         if isinstance(event, Progress):
             step = event.step or 0
         if isinstance(event, Preview):
             seen.add((event.image_index, min(step, 99) // 50))
+        return (image, image) in seen
+
+    with server.hold.after_steps(10):
+        read_until(events, partial(is_seen, image=0))
+        server.hold.go_on_to(51)
+        read_step_by_step(events, server.hold, partial(is_seen, image=1))
+    for event in events:
+        is_seen(event, image=1)
     return seen
 
 

@@ -1,11 +1,13 @@
 """Sockets that break, go deaf or hang in a dead network: progress comes back, and images come anyway."""
 
+import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from generation.engines.comfyui import Limits, generate
+from generation.engines.comfyui import generate
 from generation.engines.comfyui.answers import QueueView
 from generation.engines.comfyui.hearing import Hearing
 from jobs.events import Event, Finished, Progress
@@ -16,6 +18,7 @@ from tests.generation.comfyui_fixtures import (
     is_sampling,
     log_events,
     order_for,
+    read_step_by_step,
     read_until,
     running_stand_in,
 )
@@ -39,16 +42,22 @@ def _steps(events: list[Event]) -> list[int]:
 def test_steps_of_prompts_that_were_already_queued_are_heard_again(server: StandIn, tmp_path: Path, fault: str) -> None:
     order = order_for(server.url, tmp_path, job_id=f"gen-again-{fault}", count=3, steps=60)
     events = generate(order, limits=QUICK)
-    read_until(events, is_sampling)
-    server.arm(fault)
-    rest = list(events)
+    with server.hold.after_steps(1):
+        read_until(events, is_sampling)
+        server.arm(fault)
+        lost_at = time.monotonic()
+        # Long enough for a change of the queue that is not told to be noticed.
+        rest = read_until(events, lambda _: time.monotonic() - lost_at > 1.0)
+        server.hold.go_on_to(121)
+        # 120 and more belong to the last image, which was queued under the connection that was lost.
+        rest += read_step_by_step(events, server.hold, lambda event: _steps([event]) > [120])
+    rest += events
     assert len(artifacts(rest)) == 3
-    # 120 and more belong to the last image, which was queued under the connection that was lost.
     assert len([step for step in _steps(rest) if 120 < step < 180]) > 10
     assert log_events(rest) == []
 
 
-LIMITS = Limits(poll_seconds=0.3, hinted_poll_seconds=0.05, read_seconds=0.5, silence_seconds=1.5)
+LIMITS = replace(QUICK, read_seconds=0.5, silence_seconds=1.5)
 
 
 def test_a_socket_that_hangs_in_a_dead_network_is_replaced(
@@ -58,13 +67,14 @@ def test_a_socket_that_hangs_in_a_dead_network_is_replaced(
     with proxy_to(server.port) as proxy:
         order = order_for(proxy.url, tmp_path, job_id="gen-half-open", count=8, steps=100)
         events = generate(order, limits=LIMITS)
-        read_until(events, is_sampling)
-        before = proxy.connections
-        proxy.freeze()
-        # One for calls and one for the socket; then what comes is heard through the new one.
-        read_until(events, lambda _: proxy.connections >= before + 2)
-        read_until(events, is_sampling)
-        events.close()
+        with server.hold.after_steps(1):
+            read_until(events, is_sampling)
+            before = proxy.connections
+            proxy.freeze()
+            # One for calls and one for the socket; then what comes is heard through the new one.
+            read_until(events, lambda _: proxy.connections >= before + 2)
+            read_step_by_step(events, server.hold, is_sampling)
+            events.close()
     assert server.queued_ids() == set()
 
 
@@ -73,8 +83,9 @@ def test_images_arrive_also_when_a_dead_connection_makes_the_server_mute(tmp_pat
     with running_stand_in(tmp_path / "comfyui") as server, proxy_to(server.port) as proxy:
         order = order_for(proxy.url, tmp_path, job_id="gen-mute", count=2, steps=60)
         events = generate(order, limits=LIMITS)
-        read_until(events, is_sampling)
-        proxy.freeze()
+        with server.hold.after_steps(1):
+            read_until(events, is_sampling)
+            proxy.freeze()
         rest = list(events)
     assert len(artifacts(rest)) == 2
     assert isinstance(rest[-1], Finished)

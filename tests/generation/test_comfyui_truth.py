@@ -3,11 +3,11 @@
 import socket
 import time
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-import requests
 
 from generation.engines.comfyui import Limits, generate
 from generation.engines.comfyui.answers import HistoryEntry
@@ -16,6 +16,7 @@ from generation.engines.comfyui.truth import PromptState, judge, look
 from jobs.errors import EngineAtFault, EngineUnavailable
 from jobs.events import Finished, Holding
 from tests.generation.comfyui_fixtures import (
+    QUICK,
     answering_server,
     artifacts,
     is_sampling,
@@ -32,13 +33,11 @@ BRISK = Limits(
     poll_seconds=0.1,
     hinted_poll_seconds=0.05,
     connect_seconds=0.1,
-    read_seconds=0.5,
     absent_seconds=0.2,
-    refused_seconds=0.5,
-    away_seconds=1.0,
-    cancel_seconds=0.5,
     settle_seconds=0.4,
 )
+# Gives up soon a server that is not there.
+IMPATIENT = replace(BRISK, refused_seconds=0.5, away_seconds=1.0, cancel_seconds=0.5)
 EMPTY_QUEUE = {"queue_running": [], "queue_pending": []}
 # What a server is asked before a prompt is handed in, answered as if it had nothing to tell.
 QUIET: dict[str, Answer] = {
@@ -168,26 +167,28 @@ def test_a_cancel_waits_for_a_submission_that_was_not_answered(tmp_path: Path) -
 def test_a_proxy_that_answers_for_the_server_is_no_server(tmp_path: Path, body: bytes) -> None:
     began = time.monotonic()
     with answering_server(200, body) as url, pytest.raises(EngineUnavailable, match="is not ComfyUI"):
-        run_order(order_for(url, tmp_path), BRISK)
-    assert time.monotonic() - began < 8
+        run_order(order_for(url, tmp_path), IMPATIENT)
+    assert time.monotonic() - began < 30
 
 
 def test_a_server_that_accepts_and_never_answers_gives_the_job_back(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as mute:
+        order = order_for(f"http://127.0.0.1:{mute.getsockname()[1]}", tmp_path)
         began = time.monotonic()
         with pytest.raises(EngineUnavailable, match="cannot be reached"):
-            run_order(order_for(f"http://127.0.0.1:{mute.getsockname()[1]}", tmp_path), BRISK)
-    assert time.monotonic() - began < 8
+            run_order(order, replace(IMPATIENT, read_seconds=0.5))
+    assert time.monotonic() - began < 30
 
 
 def test_a_prompt_that_somebody_deletes_is_made_all_the_same(tmp_path: Path) -> None:
     with running_stand_in(tmp_path / "comfyui") as server:
-        events = generate(order_for(server.url, tmp_path, job_id="gen-deleted", count=3, steps=20), limits=BRISK)
-        read_until(events, is_sampling)
-        deleted_at = time.monotonic()
-        requests.post(f"{server.url}/queue", json={"delete": [prompt_id("gen-deleted", 2)]}, timeout=5)
-        noticed = read_until(events, lambda event: "engine.resubmitted" in log_events([event]))
-        assert time.monotonic() - deleted_at < 15
+        events = generate(order_for(server.url, tmp_path, job_id="gen-deleted", count=3, steps=20), limits=QUICK)
+        with server.hold.after_steps(1):
+            read_until(events, is_sampling)
+            deleted_at = time.monotonic()
+            server.delete(prompt_id("gen-deleted", 2))
+            noticed = read_until(events, lambda event: "engine.resubmitted" in log_events([event]))
+            assert time.monotonic() - deleted_at < 30
         rest = noticed + list(events)
         assert {artifact.details["index"] for artifact in artifacts(rest)} == {0, 1, 2}
         assert isinstance(rest[-1], Finished)
@@ -195,12 +196,14 @@ def test_a_prompt_that_somebody_deletes_is_made_all_the_same(tmp_path: Path) -> 
 
 def test_a_restarted_server_gets_its_lost_prompts_within_seconds(tmp_path: Path) -> None:
     with running_stand_in(tmp_path / "comfyui") as server:
-        events = generate(order_for(server.url, tmp_path, job_id="gen-restart", count=2, steps=30))
-        read_until(events, is_sampling)
-        server.kill()
+        limits = Limits(connect_seconds=60.0)
+        events = generate(order_for(server.url, tmp_path, job_id="gen-restart", count=2, steps=30), limits=limits)
+        with server.hold.after_steps(1):
+            read_until(events, is_sampling)
+            server.kill()
         server.start()
         up_at = time.monotonic()
         held = read_until(events, lambda event: isinstance(event, Holding))
-        assert time.monotonic() - up_at < 20
+        assert time.monotonic() - up_at < 30
         assert "engine.resubmitted" in log_events(held)
         assert len(artifacts(held + list(events))) == 2

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from generation.engines.comfyui import probe
 from generation.engines.order import GivenImage
 from jobs.events import Log
 from tests.generation.comfyui_fixtures import (
@@ -15,6 +14,7 @@ from tests.generation.comfyui_fixtures import (
     artifacts,
     log_events,
     order_for,
+    probed,
     prompt_id,
     run_order,
     running_stand_in,
@@ -61,7 +61,7 @@ def test_a_model_file_is_loaded_under_the_name_that_the_server_has_it_by(tmp_pat
     with running_stand_in(tmp_path) as server:
         server.remove_model("diffusion_models/flux1-dev.safetensors")
         server.add_model("diffusion_models/flux1-dev-fp8.safetensors")
-        assert probe(server.url).variants["flux-dev"].is_available
+        assert probed(server.url).variants["flux-dev"].is_available
         assert len(artifacts(run_order(order_for(server.url, tmp_path / "work", job_id="gen-fp8")))) == 1
         assert _inputs(server, prompt_id("gen-fp8", 0), "UNETLoader")["unet_name"] == "flux1-dev-fp8.safetensors"
 

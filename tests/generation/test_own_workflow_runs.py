@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from generation.engines.comfyui import probe
 from generation.engines.order import GivenImage
 from generation.workflows.workflow import Workflow, read_workflow
 from jobs.errors import EngineFailed
@@ -16,6 +15,7 @@ from tests.generation.comfyui_fixtures import (
     StandIn,
     artifacts,
     order_for,
+    probed,
     prompt_id,
     run_order,
     running_stand_in,
@@ -31,7 +31,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandIn]:
 
 
 def reason(server: StandIn, workflow: Workflow) -> str | None:
-    return probe(server.url, workflow.classes).workflow(workflow).reason
+    return probed(server.url, workflow.classes).workflow(workflow).reason
 
 
 def film(**change: Any) -> Workflow:
@@ -64,7 +64,7 @@ def test_nodes_that_were_not_asked_for_are_not_said_to_be_missing(server: StandI
     changed["51"] = {"class_type": "ImageInvert", "inputs": {"image": ["50", 0]}}
     changed["60"]["inputs"]["images"] = ["51", 0]
     workflow = read_workflow("film", changed, mapping())
-    assert probe(server.url).workflow(workflow).reason == "The ComfyUI server cannot be reached."
+    assert probed(server.url).workflow(workflow).reason == "The ComfyUI server cannot be reached."
 
 
 def test_one_node_that_cannot_describe_itself_does_not_take_the_server_away() -> None:
@@ -73,7 +73,7 @@ def test_one_node_that_cannot_describe_itself_does_not_take_the_server_away() ->
 
     answers = {"GET /object_info": describe, "GET /system_stats": (200, {"system": {}}), "GET /models": (200, [])}
     with ScriptedServer(answers).running() as scripted:
-        assert probe(scripted.url, ["Weird"]).is_up
+        assert probed(scripted.url, ["Weird"]).is_up
 
 
 def test_a_picture_of_the_workflows_own_size_is_kept_with_it(server: StandIn, tmp_path: Path) -> None:

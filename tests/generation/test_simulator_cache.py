@@ -16,13 +16,15 @@ def cached_nodes(entry: Any) -> set[str]:
 
 def test_an_identical_graph_runs_nothing_and_names_the_old_file(simulator: Simulator) -> None:
     graph = flux_graph(prefix="again/img")
-    first = simulator.run(graph)
     owner = simulator.listen("owner")
+    first = simulator.submit(graph, client_id="owner")
+    owner.until_end(first)
+    owner.messages.clear()
     again = simulator.submit(graph, client_id="owner")
     owner.until_end(again)
     assert cached_nodes(simulator.entry(again)) == set(graph)
-    assert images_of(simulator.entry(again)) == images_of(first)
-    names = [message["type"] for message in owner.events()][3:]
+    assert images_of(simulator.entry(again)) == images_of(simulator.entry(first))
+    names = [message["type"] for message in owner.events()][2:]
     assert names == [
         *("execution_start", "execution_cached", "executed", "progress_state"),
         *("execution_success", "status", "executing"),

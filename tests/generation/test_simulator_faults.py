@@ -4,11 +4,21 @@ import os
 import subprocess
 import sys
 import time
+from contextlib import suppress
 
 import pytest
 import requests
 
-from tests.generation.simulator_process import PROJECT, Simulator, StartSimulator, flux_graph, images_of, wait_for
+from tests.generation.simulator_process import (
+    DEADLINE_SECONDS,
+    ENDLESS_STEPS,
+    PROJECT,
+    Simulator,
+    StartSimulator,
+    flux_graph,
+    images_of,
+    wait_for,
+)
 
 pytest_plugins = ("tests.generation.simulator_fixtures",)
 
@@ -48,7 +58,8 @@ def test_faults_can_be_armed_at_the_start(start_simulator: StartSimulator) -> No
 def test_a_bad_setting_stops_the_start(variable: str, value: str, tmp_path: os.PathLike[str]) -> None:
     command = [sys.executable, "-m", "generation.engines.simulator", "--port", "0", "--base-directory", str(tmp_path)]
     environment = os.environ | {variable: value}
-    ended = subprocess.run(command, cwd=PROJECT, env=environment, stderr=subprocess.PIPE, timeout=20, check=False)
+    options = {"stderr": subprocess.PIPE, "timeout": DEADLINE_SECONDS, "check": False}
+    ended = subprocess.run(command, cwd=PROJECT, env=environment, **options)
     assert ended.returncode == 1
     assert f"'{value}'" in ended.stderr.decode()
 
@@ -74,13 +85,15 @@ def test_lose_queue(simulator: Simulator) -> None:
     done = simulator.submit(flux_graph())
     simulator.entry(done)
     owner = simulator.listen("owner")
-    running = simulator.submit(flux_graph(steps=500), client_id="owner")
+    running = simulator.submit(flux_graph(steps=ENDLESS_STEPS), client_id="owner")
     waiting = simulator.submit(flux_graph(), client_id="owner")
     owner.until("progress")
     simulator.arm("lose-queue")
     assert simulator.queued_ids() == ([], [])
     for prompt_id in (done, running, waiting):
         assert simulator.get(f"/history/{prompt_id}").json() == {}
+    # A prompt that was handed in before that would be done with what is still in memory.
+    wait_for(lambda: not simulator.get("/system_stats").json()["devices"][0]["torch_vram_total"], "memory is freed")
     answer = simulator.post("/prompt", {"prompt": flux_graph()}).json()
     assert answer["number"] == 0
     _, cached = simulator.entry(answer["prompt_id"])["status"]["messages"][1]
@@ -127,10 +140,11 @@ def test_deaf_sockets_stay_open_and_hear_nothing(simulator: Simulator) -> None:
 
 def test_drop_sockets_breaks_connections_but_the_prompt_goes_on(simulator: Simulator) -> None:
     owner = simulator.listen("me")
-    prompt_id = simulator.submit(flux_graph(steps=10), client_id="me")
-    owner.until("progress")
-    simulator.arm("drop-sockets")
-    assert owner.close_code() == 1006
+    with simulator.hold.after_steps(1):
+        prompt_id = simulator.submit(flux_graph(steps=10), client_id="me")
+        owner.until("progress")
+        simulator.arm("drop-sockets")
+        assert owner.close_code() == 1006
     assert simulator.entry(prompt_id)["status"]["completed"]
 
 
@@ -157,17 +171,22 @@ def test_no_output_file(simulator: Simulator) -> None:
 def test_crash(start_simulator: StartSimulator) -> None:
     simulator = start_simulator()
     simulator.arm("crash")
-    simulator.submit(flux_graph())
-    assert simulator.process.wait(10) == 1
+    # The answer may be lost with the server.
+    with suppress(requests.ConnectionError):
+        simulator.submit(flux_graph())
+    assert simulator.process.wait(DEADLINE_SECONDS) == 1
     with pytest.raises(requests.ConnectionError):
         simulator.get("/queue")
 
 
 def test_the_step_time_sets_the_pace(start_simulator: StartSimulator) -> None:
     simulator = start_simulator(ISENGARD_SIMULATOR_STEP_SECONDS="0.15")
-    began = time.monotonic()
-    simulator.run(flux_graph(steps=3, seed=1))
-    loading = time.monotonic() - began
-    assert loading > 0.9, "three steps, and three for loading the model"
-    simulator.run(flux_graph(steps=3, seed=2))
-    assert time.monotonic() - began - loading < 0.8 * loading, "the model is loaded already"
+
+    def seconds() -> float:
+        began = time.monotonic()
+        simulator.run(flux_graph(steps=3))
+        return time.monotonic() - began
+
+    assert seconds() > 0.9, "three steps, and three for loading the model"
+    # It is as quick as that, if not always on a busy machine.
+    wait_for(lambda: seconds() < 0.8, "a prompt whose model is loaded already")

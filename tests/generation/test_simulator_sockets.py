@@ -5,7 +5,7 @@ import requests
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
-from tests.generation.simulator_process import Simulator, StartSimulator, flux_graph, is_event
+from tests.generation.simulator_process import ENDLESS_STEPS, Simulator, StartSimulator, flux_graph, is_event
 
 pytest_plugins = ("tests.generation.simulator_fixtures",)
 
@@ -42,7 +42,7 @@ def test_feature_flags_count_only_as_the_first_message(simulator: Simulator) -> 
 
 def test_a_client_that_comes_midway_is_told_the_node_and_then_what_follows(simulator: Simulator) -> None:
     first = simulator.listen("returning")
-    prompt_id = simulator.submit(flux_graph(steps=500), client_id="returning")
+    prompt_id = simulator.submit(flux_graph(steps=ENDLESS_STEPS), client_id="returning")
     first.until("progress")
     first.close()
     again = simulator.listen("returning")
@@ -54,21 +54,24 @@ def test_a_client_that_comes_midway_is_told_the_node_and_then_what_follows(simul
 
 def test_a_client_that_was_away_at_the_end_is_told_nothing(simulator: Simulator) -> None:
     simulator.run(flux_graph(), client_id="away")
+    simulator.become_quiet()
     assert simulator.listen("away").hears_nothing(0.1)
 
 
 def test_the_newer_of_two_sockets_with_one_id_goes_deaf_when_the_older_closes(simulator: Simulator) -> None:
-    older = simulator.listen("shared")
-    prompt_id = simulator.submit(flux_graph(steps=500), client_id="shared")
-    older.until("progress")
-    newer = simulator.listen("shared")
-    newer.until("progress")
-    older.close()
-    while not newer.hears_nothing(0.2):
-        pass
-    assert simulator.queued_ids()[0] == [prompt_id]
+    witness, older = simulator.listen("witness"), simulator.listen("shared")
+    with simulator.hold.after_steps(1):
+        prompt_id = simulator.submit(flux_graph(steps=ENDLESS_STEPS), client_id="shared")
+        older.until("progress")
+        newer = simulator.listen("shared")
+        simulator.hold.go_on_to(2)
+        newer.until("progress", value=2)
+        older.close()
+        # Which the server has seen when a later one is greeted.
+        simulator.listen("later")
     simulator.post("/interrupt", {"prompt_id": prompt_id})
     simulator.entry(prompt_id)
+    witness.until("status", status={"exec_info": {"queue_remaining": 0}})
     assert newer.hears_nothing(0.2)
 
 
@@ -89,7 +92,7 @@ def test_a_killed_server_breaks_the_connection_and_forgets_everything(start_simu
     done = simulator.submit(flux_graph())
     simulator.entry(done)
     listener = simulator.listen("me")
-    running = simulator.submit(flux_graph(steps=500), client_id="me")
+    running = simulator.submit(flux_graph(steps=ENDLESS_STEPS), client_id="me")
     listener.until("progress")
     simulator.process.terminate()
     assert listener.close_code() == 1006

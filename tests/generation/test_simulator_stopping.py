@@ -3,7 +3,7 @@
 import pytest
 import requests
 
-from tests.generation.simulator_process import Simulator, flux_graph, wait_for
+from tests.generation.simulator_process import DEADLINE_SECONDS, ENDLESS_STEPS, Simulator, flux_graph, wait_for
 
 pytest_plugins = ("tests.generation.simulator_fixtures",)
 
@@ -27,14 +27,14 @@ def test_an_interrupt_stops_the_running_prompt_and_the_next_one_runs(simulator: 
 
 def test_an_interrupt_without_any_body_works_too(simulator: Simulator) -> None:
     running = simulator.start_endless()
-    answer = requests.post(f"{simulator.url}/interrupt", timeout=10)
+    answer = requests.post(f"{simulator.url}/interrupt", timeout=DEADLINE_SECONDS)
     assert (answer.status_code, answer.text) == (200, "")
     assert last_event(simulator, running)[0] == "execution_interrupted"
 
 
 def test_an_interrupt_with_another_id_is_ignored(simulator: Simulator) -> None:
     owner = simulator.listen("owner")
-    running = simulator.submit(flux_graph(steps=500), client_id="owner")
+    running = simulator.submit(flux_graph(steps=ENDLESS_STEPS), client_id="owner")
     waiting = simulator.submit(flux_graph())
     owner.until("progress")
     for prompt_id in ("unknown", waiting):
@@ -51,7 +51,7 @@ def test_an_interrupt_of_an_idle_server_does_not_hit_a_later_prompt(simulator: S
 
 def test_the_owner_of_an_interrupted_prompt_is_told(simulator: Simulator) -> None:
     owner = simulator.listen("owner")
-    prompt_id = simulator.submit(flux_graph(steps=500), client_id="owner")
+    prompt_id = simulator.submit(flux_graph(steps=ENDLESS_STEPS), client_id="owner")
     owner.until("progress")
     simulator.post("/interrupt", {"prompt_id": prompt_id})
     details = owner.until("execution_interrupted", prompt_id=prompt_id)["data"]
@@ -67,12 +67,12 @@ def test_everybody_is_told_when_a_prompt_without_an_owner_is_interrupted(simulat
 
 
 def test_an_interrupt_during_decoding_takes_effect_when_that_is_done(simulator: Simulator) -> None:
-    simulator.arm("slow-decode:0.5")
     owner = simulator.listen("owner")
-    prompt_id = simulator.submit(flux_graph(), client_id="owner")
-    owner.until("executing", node="14")
-    simulator.post("/interrupt", {"prompt_id": prompt_id})
-    assert owner.hears_nothing(0.2)
+    with simulator.hold.before("decode"):
+        prompt_id = simulator.submit(flux_graph(), client_id="owner")
+        owner.until("executing", node="14")
+        simulator.post("/interrupt", {"prompt_id": prompt_id})
+        assert owner.hears_nothing(0.2)
     assert owner.until("execution_interrupted")["data"]["node_id"] == "14"
     assert simulator.entry(prompt_id)["outputs"] == {}
 

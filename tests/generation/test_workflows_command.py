@@ -9,6 +9,7 @@ from django.conf import LazySettings
 from django.core.management import CommandError, call_command
 
 from generation import offers
+from generation.engines.comfyui import capabilities
 from isengard.doctor.finding import Level
 from isengard.doctor.own_files import check_own_files
 from tests.generation.declaring_server import Declared, declaring_server
@@ -18,6 +19,7 @@ from tests.generation.own_workflow_files import graph, write_workflow
 @pytest.fixture
 def server(settings: LazySettings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Declared]:
     monkeypatch.setattr(offers, "_asked", None)
+    monkeypatch.setattr(capabilities, "PROBE_READ_SECONDS", 60.0)
     with declaring_server() as declared:
         settings.COMFYUI_URLS = [declared.url]
         yield declared

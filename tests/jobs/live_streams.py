@@ -28,7 +28,7 @@ def serve() -> Iterator[str]:
     port = served.servers[0].sockets[0].getsockname()[1]
     yield f"http://127.0.0.1:{port}"
     served.should_exit = True
-    thread.join(10)
+    thread.join(60)
 
 
 class LiveRun:

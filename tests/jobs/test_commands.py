@@ -15,6 +15,7 @@ from django.db import connection
 from django.utils import timezone
 
 from jobs import log, queue
+from jobs.log_reading import LogFollower
 from jobs.models import Job, Status
 from tests.conftest import wait_until
 from tests.jobs import admin_rows as rows
@@ -33,6 +34,18 @@ def run(*arguments: str) -> str:
     output = StringIO()
     call_command(*arguments, stdout=output)
     return output.getvalue()
+
+
+class HeldBack:
+    """A place that a thread reaches, and where it stays until it is let go on."""
+
+    def __init__(self) -> None:
+        self.is_reached = threading.Event()
+        self.may_go_on = threading.Event()
+
+    def wait(self) -> bool:
+        self.is_reached.set()
+        return self.may_go_on.wait(60)
 
 
 def ids_in(said: str) -> list[str]:
@@ -127,8 +140,21 @@ def test_following_a_job_that_has_ended_ends_at_once() -> None:
     assert "over" in run("jobs", "tail", "gen-1", "--follow")
 
 
+@pytest.fixture
+def last_look(monkeypatch: pytest.MonkeyPatch) -> HeldBack:
+    """Hold whoever follows a log where it has seen that the job is over, before its last look."""
+    held, is_over = HeldBack(), LogFollower.is_over
+
+    def is_over_and_held(follower: LogFollower) -> bool:
+        found = is_over(follower)
+        return found and held.wait()
+
+    monkeypatch.setattr(LogFollower, "is_over", is_over_and_held)
+    return held
+
+
 @pytest.mark.django_db(transaction=True)
-def test_following_tells_each_line_once_though_the_log_is_archived_meanwhile() -> None:
+def test_following_tells_each_line_once_though_the_log_is_archived_meanwhile(last_look: HeldBack) -> None:
     job = rows.running_job("gen-1", rows.new_slot())
     log.write(job.pk, "first", event="engine.console")
     output = StringIO()
@@ -145,9 +171,12 @@ def test_following_tells_each_line_once_though_the_log_is_archived_meanwhile() -
     log.write(job.pk, "second", event="engine.console")
     wait_until(lambda: "second" in output.getvalue(), what="the second line")
     end(job)
+    # A run writes its last lines after its status.
+    assert last_look.is_reached.wait(60)
     log.write(job.pk, "third", event="job.failed")
     log.archive(job)
-    watcher.join(20)
+    last_look.may_go_on.set()
+    watcher.join(60)
     assert not watcher.is_alive()
     assert [line.rsplit(" ", 1)[1] for line in output.getvalue().splitlines()] == ["first", "second", "third"]
 

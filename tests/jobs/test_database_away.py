@@ -9,7 +9,7 @@ import pytest
 from django.core.files.storage import default_storage
 from django.db import IntegrityError, OperationalError
 
-from jobs import lease, models, patience, queue, reaper, runner
+from jobs import lease, log, models, patience, queue, reaper, runner
 from jobs.errors import EngineFailed
 from jobs.events import Artifact, Finished, Started, Tick
 from jobs.kinds import PlainVerdict
@@ -21,6 +21,8 @@ from tests.jobs.test_reaper import Clock, claimed_by, on_another_host
 from tests.jobs.test_runner import run
 
 pytestmark = pytest.mark.django_db(transaction=True)
+
+NEVER = 3600.0
 
 
 @pytest.fixture(autouse=True)
@@ -113,6 +115,8 @@ def test_a_run_that_meets_a_database_that_is_away_is_given_back_and_has_not_cras
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lease, "BEAT_WITHIN_SECONDS", 0.1)
     monkeypatch.setattr(lease, "RENEW_WITHIN_SECONDS", 0.3)
+    # A line of the log that is due would wait for the lock as well.
+    monkeypatch.setattr(log, "FLUSH_SECONDS", NEVER)
 
 
 @pytest.mark.usefixtures("impatient")

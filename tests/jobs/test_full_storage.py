@@ -89,6 +89,7 @@ def test_a_worker_goes_on_telling_that_it_lives_when_a_file_cannot_be_written(
     worker._keep_once()
 
 
+@pytest.mark.usefixtures("no_beats")
 def test_a_database_without_room_fails_the_job_in_the_same_words(slot: Slot, fake_kind: FakeKind) -> None:
     fake_kind.script = [OperationalError("database or disk is full")]
     job = run(slot)

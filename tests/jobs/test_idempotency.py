@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 import requests
 from django.db import connections
+from django.db.models.signals import post_save
 from django.test import Client
 from django.utils import timezone
 from rest_framework.exceptions import ValidationError
@@ -19,6 +20,7 @@ from jobs.idempotency import RequestKey, Submission, intent_of, record_once
 from jobs.models import IdempotencyKey, Job
 from tests.api_client import Api
 from tests.conftest import wait_until
+from tests.contract.patience import hold_the_minute
 from tests.jobs.fakes import make_job
 
 pytestmark = pytest.mark.django_db
@@ -173,8 +175,11 @@ def test_the_sweep_removes_expired_keys_and_no_jobs(client: Client) -> None:
     assert Job.objects.count() == 1
 
 
-def test_replays_count_for_the_rate_limit(client: Client, character: Character, settings) -> None:
+def test_replays_count_for_the_rate_limit(
+    client: Client, character: Character, settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     settings.RATE_LIMITS = "contract"
+    hold_the_minute(monkeypatch, settings)
     assert [train(client, character).status_code for _ in range(6)] == [201, 200, 200, 200, 200, 429]
 
 
@@ -195,7 +200,7 @@ def test_of_simultaneous_twins_one_starts_the_job_and_all_get_it() -> None:
     together = threading.Barrier(TWINS)
 
     def ask() -> tuple[int, str]:
-        together.wait(10)
+        together.wait(60)
         answer = generate(Client())
         return answer.status_code, answer.json()["id"]
 
@@ -210,36 +215,41 @@ INTENT = intent_of(RequestKey("anonymous:fake", KEY), {"steps": 1})
 
 
 class FirstRequest:
-    """A request that is half-way through its transaction until the test lets it go on."""
+    """A request that has written its job and its key, and ends its transaction when the test lets it go on."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, fails: bool) -> None:
+        self.fails = fails
         self.is_inside = threading.Event()
         self.may_end = threading.Event()
 
-    def submit(self, *, fails: bool) -> Submission:
-        return record_once(INTENT, lambda: self._record(fails=fails))
+    def submit(self) -> Submission:
+        post_save.connect(self._hold, sender=IdempotencyKey)
+        try:
+            return record_once(INTENT, lambda: make_job(id="fake-first"))
+        finally:
+            post_save.disconnect(self._hold, sender=IdempotencyKey)
 
-    def _record(self, *, fails: bool) -> Job:
-        job = make_job(id="fake-first")
+    def _hold(self, instance: IdempotencyKey, **_: object) -> None:
+        if instance.job_id != "fake-first":
+            return
         self.is_inside.set()
-        assert self.may_end.wait(10)
-        if fails:
+        assert self.may_end.wait(60)
+        if self.fails:
             raise LookupError("the character is gone")
-        return job
 
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("fails", [False, True])
 def test_a_twin_waits_for_the_first_and_takes_over_only_if_that_fails(fails: bool) -> None:
-    first = FirstRequest()
+    first = FirstRequest(fails=fails)
     with ThreadPoolExecutor(2) as pool:
-        one = pool.submit(in_thread(lambda: first.submit(fails=fails)))
-        assert first.is_inside.wait(10)
+        one = pool.submit(in_thread(first.submit))
+        assert first.is_inside.wait(60)
         other = pool.submit(in_thread(lambda: record_once(INTENT, lambda: make_job(id="fake-second"))))
         wait_until(other.running, what="the twin's start")
         assert not other.done()
         first.may_end.set()
-        submission = other.result(30)
+        submission = other.result(60)
         assert isinstance(one.exception(), LookupError if fails else type(None))
     assert (submission.job.pk, submission.is_new) == (("fake-second", True) if fails else ("fake-first", False))
     assert list(Job.objects.values_list("pk", flat=True)) == [submission.job.pk]
@@ -248,18 +258,20 @@ def test_a_twin_waits_for_the_first_and_takes_over_only_if_that_fails(fails: boo
 @pytest.mark.django_db(transaction=True)
 def test_a_twin_that_the_firsts_own_job_forbids_gets_that_job() -> None:
     """As when a retry is sent again before its first sending has committed."""
-    first = FirstRequest()
+    first = FirstRequest(fails=False)
 
     def refused() -> Job:
+        # As a retry waits for the lock on what it retries.
+        wait_until(Job.objects.exists, what="the first one's job")
         raise ValidationError(f"It is being retried already, as {Job.objects.get().pk}.")
 
     with ThreadPoolExecutor(2) as pool:
-        pool.submit(in_thread(lambda: first.submit(fails=False)))
-        assert first.is_inside.wait(10)
+        pool.submit(in_thread(first.submit))
+        assert first.is_inside.wait(60)
         other = pool.submit(in_thread(lambda: record_once(INTENT, refused)))
         wait_until(other.running, what="the twin's start")
         first.may_end.set()
-        submission = other.result(30)
+        submission = other.result(60)
     assert (submission.job.pk, submission.is_new) == ("fake-first", False)
 
 
@@ -269,7 +281,7 @@ def test_twins_over_real_connections_get_one_job_that_runs_once(api: Api) -> Non
 
     def ask(_: int) -> requests.Response:
         headers = {"Idempotency-Key": "stack-twins"}
-        return requests.post(f"{api.url}/api/generation", json=body, headers=headers, timeout=30)
+        return requests.post(f"{api.url}/api/generation", json=body, headers=headers, timeout=60)
 
     with ThreadPoolExecutor(TWINS) as pool:
         answers = list(pool.map(ask, range(TWINS)))

@@ -42,7 +42,7 @@ def beats_of(job: Job) -> int:
 
 def until(condition: Callable[[], bool]) -> Iterator[Tick]:
     """Tick, as an engine that waits, until the condition holds."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < deadline, "it was not asked in time"
         time.sleep(0.01)

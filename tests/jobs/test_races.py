@@ -12,6 +12,9 @@ import pytest
 from tests.postgresql import PostgreSQL
 from tests.stack import ROOT
 
+# More than all processes of a race have together to come back (`racing.FINISH_SECONDS`).
+pytestmark = pytest.mark.timeout(900)
+
 Hold = Callable[[str], Any]
 
 

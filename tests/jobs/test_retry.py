@@ -104,7 +104,7 @@ def test_two_people_who_retry_at_once_get_one_new_job() -> None:
 
     def press() -> None:
         try:
-            together.wait(10)
+            together.wait(60)
             outcomes.append(retry_job(job))
         except NotRetryable as exc:
             outcomes.append(exc)
@@ -115,6 +115,6 @@ def test_two_people_who_retry_at_once_get_one_new_job() -> None:
     for person in people:
         person.start()
     for person in people:
-        person.join(20)
+        person.join(60)
     assert sorted(type(outcome).__name__ for outcome in outcomes) == ["Job", "NotRetryable"]
     assert Job.objects.live().count() == 1

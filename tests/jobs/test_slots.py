@@ -1,7 +1,7 @@
 """Which slot takes work, and which one is left alone because its engine is away or fails."""
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from django.test import Client
@@ -39,7 +39,7 @@ class PlacedKind(FakeKind):
 
 
 @pytest.fixture
-def kind(db: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[PlacedKind]:
+def kind(db: None, no_beats: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[PlacedKind]:
     """Two slots, a and b, that this process serves."""
     placed = PlacedKind()
     with registered(placed):
@@ -115,12 +115,12 @@ def test_a_slot_whose_engine_is_away_takes_nothing_and_says_since_when(kind: Pla
     assert Slot.objects.get(pk="a").away_since is not None
 
 
-def test_three_failures_in_a_row_pause_a_slot_for_a_growing_while(kind: PlacedKind) -> None:
+def test_three_failures_in_a_row_pause_a_slot_for_a_growing_while(kind: PlacedKind, stopped_clock: datetime) -> None:
     pauses = []
     for _ in range(8):
         slots.note_failure("a", "It fell off.")
         until = Slot.objects.get(pk="a").paused_until
-        pauses.append(until and round((until - timezone.now()).total_seconds()))
+        pauses.append(until and (until - stopped_clock).total_seconds())
     assert pauses == [None, None, 30, 60, 120, 240, 480, 600]
     slot = Slot.objects.get(pk="a")
     assert (slot.failures, slot.trouble) == (8, "It fell off.")

@@ -157,5 +157,5 @@ def test_a_worker_tidies_its_machine_until_it_stops_whatever_goes_wrong(monkeypa
     thread.start()
     wait_until(lambda: len(looks) > 2, what="three looks")
     stop.set()
-    thread.join(10)
+    thread.join(60)
     assert not thread.is_alive()

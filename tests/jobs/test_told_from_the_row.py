@@ -1,6 +1,8 @@
 """What the row tells in a stream where events were lost, or nobody sends any: each thing once, and none backwards."""
 
-import threading
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
 from django.db import connection as database
@@ -72,16 +74,28 @@ def test_each_change_of_what_a_job_waits_for_has_an_id_of_its_own(server, fake_k
     assert ids == ["0-0", "0-0.1", "0-0.2"]
 
 
-def test_who_has_seen_more_than_the_row_has_is_not_sent_backwards(server: str, live: LiveRun) -> None:
+def test_who_has_seen_more_than_the_row_has_is_not_sent_backwards(
+    server: str, live: LiveRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
     live.tell(5)
     forget(live.job.pk)
     Job.objects.filter(pk=live.job.pk).update(current_step=3, event_seq=0)
-    catch_up = threading.Timer(0.5, _catch_up, [live.job.pk])
-    catch_up.start()
+    monkeypatch.setattr(asyncio, "sleep", _writing_the_row_meanwhile(live.job.pk))
     with open_stream(url(server, live.job), last_event_id="1-1") as stream:
         told = next(iter(stream))
-    catch_up.join()
     assert (told.id, told.data["current_step"]) == ("1-2", 6)
+
+
+def _writing_the_row_meanwhile(job_id: str) -> Callable[..., Awaitable[Any]]:
+    """Return a `sleep` that lasts until the row is written, where somebody waits for that."""
+    sleep = asyncio.sleep
+
+    async def wait(seconds: float, *result: Any) -> Any:
+        if seconds == streams.ROW_LAG_SECONDS:
+            return await asyncio.to_thread(_catch_up, job_id)
+        return await sleep(seconds, *result)
+
+    return wait
 
 
 def _catch_up(job_id: str) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from PIL import Image
 
 from jobs.events import Controls
+from tests.training.holding import Hold
 from training.engines.order import Installation, SourceImage, TrainingOrder
 from training.params import TrainingParams
 
@@ -52,10 +53,10 @@ def order_in(
     )
 
 
-def stand_in(**environment: str) -> Installation:
+def stand_in(*, hold: Hold | None = None, **environment: str) -> Installation:
     return Installation(
         directory=STAND_IN,
-        python=sys.executable,
+        python=hold.python if hold else sys.executable,
         environment={"ISENGARD_SIMULATOR_STEP_SECONDS": "0", **environment},
     )
 

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,13 @@ import pytest
 from jobs.errors import EngineFailed
 from jobs.events import Artifact, Event, Holding, Log, Progress
 from tests.training.aitoolkit_fixtures import order_in, stand_in
+from tests.training.holding import Hold
 from training.engines.aitoolkit import Limits, is_running, train
 from training.engines.order import TrainingOrder
 
-QUICK = Limits(poll_seconds=0.05, interrupt_seconds=0.5, terminate_seconds=0.5, drain_seconds=10, stall_seconds=20)
+QUICK = Limits(poll_seconds=0.05, interrupt_seconds=0.5, terminate_seconds=0.5, drain_seconds=60, stall_seconds=60)
+# For a trainer that heeds what it is told: on a busy machine its end may take a while.
+PATIENT = replace(QUICK, interrupt_seconds=60, terminate_seconds=60, kill_seconds=60)
 SHORT: dict[str, Any] = {
     "steps": 200,
     "checkpoint_every_n_steps": 100,
@@ -31,6 +35,22 @@ def short_order(root: Path, **changes: Any) -> TrainingOrder:
 
 def run(order: TrainingOrder, *, limits: Limits = QUICK, **environment: str) -> list[Event]:
     return list(train(order, stand_in(**environment), limits=limits))
+
+
+def run_seen(order: TrainingOrder, *seen: tuple[int | str, Callable[[Event], bool]], **environment: str) -> list[Event]:
+    """Run to the end; the trainer waits at each place until what belongs there was told."""
+    hold = Hold(order.workspace.parent / "held", at=seen[0][0])
+    events = train(order, stand_in(hold=hold, **environment), limits=QUICK)
+    taken = []
+    for place, wanted in seen:
+        hold.at(place)
+        taken += until(events, wanted)
+    hold.let_go()
+    return taken + list(events)
+
+
+def run_seen_from_its_start(order: TrainingOrder) -> list[Event]:
+    return run_seen(order, ("Starting", is_progress))
 
 
 def failure_of(order: TrainingOrder, fault: str, *, limits: Limits = QUICK) -> EngineFailed:
@@ -63,6 +83,10 @@ def names_in(events: list[Event], kind: str) -> list[str]:
 
 def logged(events: list[Event]) -> str:
     return "\n".join(event.message for event in events if isinstance(event, Log))
+
+
+def is_progress(event: Event) -> bool:
+    return isinstance(event, Progress)
 
 
 def is_at_step(step: int) -> Callable[[Event], bool]:

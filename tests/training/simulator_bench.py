@@ -15,8 +15,10 @@ from typing import Any
 from PIL import Image
 from safetensors import deserialize
 
+from tests.training.holding import Hold
+
 PROGRAM_FOLDER = Path(__file__).resolve().parents[2] / "training" / "engines" / "simulator"
-DEADLINE_SECONDS = 20.0
+DEADLINE_SECONDS = 60.0
 NAME = "ada_v1"
 JOB_ID = "job-1"
 
@@ -38,6 +40,11 @@ class Outcome:
     def bars(self) -> list[tuple[int, int]]:
         """Return the completed and the total steps of each repaint of the training's bar."""
         return [(int(done), int(total)) for done, total in _BAR.findall(self.err)]
+
+    @property
+    def drawn(self) -> str:
+        """Return what was drawn as if no time had passed: how long a step takes is up to the machine."""
+        return re.sub(r"\[\d\d:\d\d", "[00:00", self.err)
 
 
 def wait_until(is_met: Callable[[], bool]) -> None:
@@ -110,12 +117,12 @@ class Bench:
         process = self.start(*arguments, **environment)
         return self.finish(process)
 
-    def start(self, *arguments: str, **environment: str) -> subprocess.Popen[bytes]:
+    def start(self, *arguments: str, hold: Hold | None = None, **environment: str) -> subprocess.Popen[bytes]:
         if not arguments:
             self.write_job()
         with self._stdout.open("wb") as out, self._stderr.open("wb") as err:
             return subprocess.Popen(
-                [sys.executable, "run.py", *(arguments or [str(self.job_file)])],
+                [hold.python if hold else sys.executable, "run.py", *(arguments or [str(self.job_file)])],
                 cwd=PROGRAM_FOLDER,
                 env=self._environment(environment),
                 stdout=out,

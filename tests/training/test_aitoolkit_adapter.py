@@ -14,15 +14,17 @@ from jobs.events import Artifact, Event, Finished, Holding, Log, Progress, Start
 from tests.training.aitoolkit_fixtures import JOB_ID, stand_in
 from tests.training.aitoolkit_runs import (
     QUICK,
-    SLOW,
     identity_in,
     is_at_step,
+    is_progress,
     names_in,
     run,
+    run_seen,
     short_order,
     steps_in,
     until,
 )
+from tests.training.holding import Hold
 from training.engines.aitoolkit import Limits, is_running, train
 from training.engines.aitoolkit.checkpoints import read_step
 from training.engines.order import Installation
@@ -39,7 +41,7 @@ def test_a_training_tells_its_holder_then_that_it_started_and_ends_with_the_mode
 
 
 def test_progress_counts_up_to_the_last_step_and_says_so_in_words(tmp_path: Path) -> None:
-    events = run(short_order(tmp_path), **SLOW)
+    events = run_seen(short_order(tmp_path), ("Starting", is_progress), (100, tells_speed))
     progress = [event for event in events if isinstance(event, Progress)]
     steps = steps_in(events)
     assert steps == sorted(steps)
@@ -47,11 +49,15 @@ def test_progress_counts_up_to_the_last_step_and_says_so_in_words(tmp_path: Path
     assert {event.stage for event in progress} >= {"initializing", "training", "exporting"}
     assert all(event.message and event.message.startswith("Step ") for event in progress if event.stage == "training")
     assert any(event.loss is not None and event.learning_rate is not None for event in progress)
-    assert any(event.iteration_speed and event.eta_seconds for event in progress)
+    assert any(tells_speed(event) for event in progress)
+
+
+def tells_speed(event: Event) -> bool:
+    return isinstance(event, Progress) and bool(event.iteration_speed and event.eta_seconds)
 
 
 def test_the_job_file_is_told_as_the_trainer_gets_it(tmp_path: Path) -> None:
-    events = train(short_order(tmp_path), stand_in(**SLOW), limits=QUICK)
+    events = train(short_order(tmp_path), stand_in(hold=Hold(tmp_path / "held", at=1)), limits=QUICK)
     told = until(events, lambda event: isinstance(event, Artifact))
     config = told[-1]
     assert (config.type, config.name) == ("config", "engine_config.json")
@@ -85,11 +91,14 @@ def test_while_nothing_happens_the_engine_still_ticks_twice_a_second(tmp_path: P
     limits = Limits(interrupt_seconds=0.2, terminate_seconds=0.2)
     events = train(short_order(tmp_path), stand_in(ISENGARD_SIMULATOR_FAULT="hang@20"), limits=limits)
     until(events, is_at_step(20))
-    until(events, lambda event: isinstance(event, Tick))
-    began = time.monotonic()
-    assert {type(next(events)) for _ in range(6)} == {Tick}
-    assert time.monotonic() - began < 10
+    waits: list[float] = []
+    # Single looks come late on a busy machine. The time that is left may then be told once more.
+    while sum(waits) < 30 and sum(wait <= 0.5 for wait in waits) < 6:
+        began = time.monotonic()
+        until(events, lambda event: isinstance(event, Tick))
+        waits.append(time.monotonic() - began)
     events.close()
+    assert sum(wait <= 0.5 for wait in waits) == 6
 
 
 @pytest.mark.parametrize("base_model", ["flux-dev", "flux-schnell"])
@@ -104,7 +113,8 @@ def test_prompts_that_look_like_syntax_are_sampled_as_text(base_model: str, tmp_
 
 def test_a_token_reaches_the_trainer_but_no_file(tmp_path: Path) -> None:
     order = short_order(tmp_path)
-    events = train(order, stand_in(HF_TOKEN="hf_secret", **SLOW), limits=QUICK)
+    hold = Hold(tmp_path / "held", at=1)
+    events = train(order, stand_in(hold=hold, HF_TOKEN="hf_secret"), limits=QUICK)
     pid = identity_in(until(events, is_at_step(1)))["pid"]
     assert psutil.Process(pid).environ()["HF_TOKEN"] == "hf_secret"
     events.close()
@@ -115,7 +125,8 @@ def test_a_token_reaches_the_trainer_but_no_file(tmp_path: Path) -> None:
 
 def test_the_trainer_sees_nothing_of_our_own_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABASE_URL", "postgres://secret")
-    events = train(short_order(tmp_path), stand_in(TQDM_DISABLE="1", **SLOW), limits=QUICK)
+    hold = Hold(tmp_path / "held", at=1)
+    events = train(short_order(tmp_path), stand_in(hold=hold, TQDM_DISABLE="1"), limits=QUICK)
     pid = identity_in(until(events, is_at_step(1)))["pid"]
     assert {"DATABASE_URL", "TQDM_DISABLE"}.isdisjoint(psutil.Process(pid).environ())
     events.close()
@@ -123,7 +134,7 @@ def test_the_trainer_sees_nothing_of_our_own_environment(tmp_path: Path, monkeyp
 
 @pytest.mark.parametrize("moment", [Holding, Started, Progress, Artifact])
 def test_a_cancelled_training_leaves_no_process_behind(moment: type[Event], tmp_path: Path) -> None:
-    events = train(short_order(tmp_path), stand_in(**SLOW), limits=QUICK)
+    events = train(short_order(tmp_path), stand_in(hold=Hold(tmp_path / "held", at=1)), limits=QUICK)
     identity = identity_in(until(events, lambda event: isinstance(event, moment)))
     assert is_running(identity)
     events.close()
@@ -132,12 +143,14 @@ def test_a_cancelled_training_leaves_no_process_behind(moment: type[Event], tmp_
 
 @pytest.mark.parametrize("fault", ["grandchild", "ignore-sigint", "hang@20", "hang-load"])
 def test_a_trainer_that_does_not_stop_by_itself_is_gone_after_a_cancel(fault: str, tmp_path: Path) -> None:
-    events = train(short_order(tmp_path), stand_in(ISENGARD_SIMULATOR_FAULT=fault, **SLOW), limits=QUICK)
+    # Further than the step at which it hangs.
+    hold = Hold(tmp_path / "held", at=25)
+    events = train(short_order(tmp_path), stand_in(hold=hold, ISENGARD_SIMULATOR_FAULT=fault), limits=QUICK)
     wanted = (lambda event: isinstance(event, Log)) if fault == "hang-load" else is_at_step(20)
     identity = identity_in(until(events, wanted))
     began = time.monotonic()
     events.close()
-    assert time.monotonic() - began < 15
+    assert time.monotonic() - began < 30
     assert not is_running(identity)
 
 
@@ -151,7 +164,7 @@ def test_a_trainer_heeds_an_interrupt_though_its_worker_ignores_them(tmp_path: P
     ignored: list[bool] = []
 
     def work() -> None:
-        events = train(short_order(tmp_path), stand_in(**SLOW), limits=QUICK)
+        events = train(short_order(tmp_path), stand_in(hold=Hold(tmp_path / "held", at=1)), limits=QUICK)
         pid = identity_in(until(events, is_at_step(1)))["pid"]
         status = Path(f"/proc/{pid}/status").read_text()
         mask = int(next(line.split()[1] for line in status.splitlines() if line.startswith("SigIgn")), 16)

@@ -136,7 +136,7 @@ def test_a_folder_without_images_is_an_error(bench: Bench) -> None:
     outcome = bench.run()
 
     assert_failed(outcome, f"no images found in {empty}")
-    assert "\r0it [00:00, ?it/s]" in outcome.err
+    assert "\r0it [00:00, ?it/s]" in outcome.drawn
 
 
 def test_missing_datasets_fail_at_the_first_step(bench: Bench) -> None:

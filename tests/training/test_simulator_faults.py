@@ -6,9 +6,12 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.training.holding import Hold
 from tests.training.simulator_bench import DEADLINE_SECONDS, Bench, read_step, wait_until
 
 SLOW = "0.01"
+# As slow as it takes for files of two saves to differ in the file system's time too.
+PACED = "0.005"
 STOPPED = "\n========================================\nJob stopped\n========================================\n"
 
 
@@ -26,6 +29,7 @@ def start_endless(bench: Bench, *, fault: str = "") -> subprocess.Popen[bytes]:
 
 
 def test_an_interrupt_ends_with_code_0_and_saves_nothing(bench: Bench) -> None:
+    bench.process["save"]["save_every"] = None
     process = start_endless(bench)
     process.send_signal(signal.SIGINT)
 
@@ -37,7 +41,7 @@ def test_an_interrupt_ends_with_code_0_and_saves_nothing(bench: Bench) -> None:
 
 
 def test_an_interrupt_while_the_model_loads_ends_with_code_0(bench: Bench) -> None:
-    process = bench.start(step_seconds="0.3")
+    process = bench.start(hold=Hold(bench.folder / "held", at="Loading VAE"))
     wait_until(lambda: "Loading VAE" in bench.printed())
     process.send_signal(signal.SIGINT)
 
@@ -48,8 +52,10 @@ def test_an_interrupt_while_the_model_loads_ends_with_code_0(bench: Bench) -> No
 
 
 def test_an_interrupt_before_a_job_is_set_up_finds_nobody_to_tell(bench: Bench) -> None:
-    process = bench.start(step_seconds="0.3")
-    wait_until(lambda: "Running 1 job" in bench.printed())
+    bench.add_job_row()
+    # The last that it says while it sets the job up.
+    process = bench.start(hold=Hold(bench.folder / "held", at="Starting"))
+    wait_until(lambda: bench.row()["info"] == "Starting")
     process.send_signal(signal.SIGINT)
 
     outcome = bench.finish(process)
@@ -114,7 +120,7 @@ def test_crash_kills_at_its_step_every_time(bench: Bench) -> None:
     bench.process["save"]["save_every"] = 2
 
     for start in (0, 4):
-        outcome = bench.run(fault="crash@5")
+        outcome = bench.run(fault="crash@5", step_seconds=PACED)
         assert outcome.code == -signal.SIGKILL
         assert outcome.bars[0] == (start, 6)
 
@@ -124,8 +130,8 @@ def test_crash_kills_at_its_step_every_time(bench: Bench) -> None:
 def test_crash_once_spares_a_resumed_training(bench: Bench) -> None:
     bench.process["save"]["save_every"] = 2
 
-    assert bench.run(fault="crash-once@5").code == -signal.SIGKILL
-    assert bench.run(fault="crash-once@5").code == 0
+    assert bench.run(fault="crash-once@5", step_seconds=PACED).code == -signal.SIGKILL
+    assert bench.run(fault="crash-once@5", step_seconds=PACED).code == 0
 
 
 def test_exit_ends_with_its_code(bench: Bench) -> None:
@@ -192,7 +198,7 @@ def test_wrong_step_writes_another_step_into_the_final_file(bench: Bench) -> Non
 
 def test_a_truncated_save_ends_every_run_until_it_is_gone(bench: Bench) -> None:
     bench.process["save"]["save_every"] = 2
-    assert bench.run(fault="truncate-checkpoint@4").code == -signal.SIGKILL
+    assert bench.run(fault="truncate-checkpoint@4", step_seconds=PACED).code == -signal.SIGKILL
 
     for _ in range(2):
         outcome = bench.run()
@@ -225,9 +231,9 @@ def test_a_grandchild_stays_in_the_process_group(bench: Bench) -> None:
     process = bench.start(fault="grandchild,exit@3:7")
     assert bench.finish(process).code == 7
 
-    left = [other for other in psutil.process_iter() if _group_of(other) == process.pid]
+    left = [other.name() for other in psutil.process_iter() if _group_of(other) == process.pid]
     os.killpg(process.pid, signal.SIGKILL)
-    assert [other.name() for other in left] == ["sleep"]
+    assert left == ["sleep"]
 
 
 def _group_of(process: psutil.Process) -> int | None:

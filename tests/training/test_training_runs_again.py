@@ -1,6 +1,7 @@
 """Trainings that end badly or go on, through the runner and the stand-in: what the rows say afterwards."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,10 +18,13 @@ from jobs.models import Artifact, Job, Status
 from jobs.retrying import retry_job
 from tests.contract.conftest import jpeg
 from tests.jobs.fakes import make_slot, this_process
+from tests.training.aitoolkit_runs import PATIENT
+from tests.training.holding import Hold
+from training import kind as training_kind
 from training.again import ExtensionRequest, extend_training
 from training.service import TrainingRequest, start_training
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("no_memory_kills")]
 
 CONFIG = {
     "steps": 200,
@@ -159,18 +163,27 @@ def test_an_extension_that_is_given_back_goes_on_from_its_own_checkpoint(bench: 
     assert "Going on from step 200 of 300" in said(job)
 
 
+@pytest.fixture
+def hold(settings: Any, tmp_path: Path) -> Hold:
+    made = Hold(tmp_path / "held", at="Starting")
+    settings.AI_TOOLKIT_PYTHON = made.python
+    return made
+
+
 def test_between_attempts_the_step_goes_back_to_the_checkpoint_and_within_one_it_does_not(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
+    bench: Bench, hold: Hold, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told: list[tuple[int, int]] = []
 
     def listen(job: Job, *args: Any, **kwargs: Any) -> None:
         apply_progress(job, *args, **kwargs)
         told.append((job.attempt, job.current_step))
+        hold.let_go()
 
     monkeypatch.setattr(driving, "apply_progress", listen)
     bench.start()
     bench.work("crash-once@180")
+    hold.at("Starting")
     bench.work()
     first, second = ([step for attempt, step in told if attempt == number] for number in (1, 2))
     assert max(first) > 100
@@ -179,8 +192,10 @@ def test_between_attempts_the_step_goes_back_to_the_checkpoint_and_within_one_it
 
 
 def test_a_drain_costs_no_crash_and_the_next_attempt_goes_on_from_its_save(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
+    bench: Bench, hold: Hold, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(training_kind, "limits", lambda: PATIENT)
+    hold.at(30)
     job = bench.start(steps=2000, checkpoint_every_n_steps=2000)
 
     def drain(running: Job, *args: Any, **kwargs: Any) -> None:
@@ -193,6 +208,7 @@ def test_a_drain_costs_no_crash_and_the_next_attempt_goes_on_from_its_save(
         job = bench.work()
     finally:
         worker_state._draining.clear()
+    hold.let_go()
     assert (job.status, job.crashes) == (Status.QUEUED, 0)
     saved = Artifact.objects.get(job=job, type="checkpoint").step or 0
     assert saved > 20

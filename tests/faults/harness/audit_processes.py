@@ -1,7 +1,7 @@
 """Processes of a run outside of the supervisor's tree, engines still at work at rest, and all that outlives the run."""
 
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 
 import psutil
@@ -14,6 +14,7 @@ DATA_DIR_VARIABLE = "ISENGARD_DATA_DIR"
 # For a server to come back that was killed last, and between two looks at it: two looks are not one moment.
 ANSWER_SECONDS = 30.0
 PAUSE_SECONDS = 1.0
+STRAY_SECONDS = 30.0
 
 
 def audit_processes(*, data_dir: str, jobs: Collection[str], expected: Collection[int]) -> list[Finding]:
@@ -28,6 +29,14 @@ def audit_processes(*, data_dir: str, jobs: Collection[str], expected: Collectio
             if (is_engine or is_stray) and process.status() != psutil.STATUS_ZOMBIE:
                 what = " ".join(process.cmdline())[:200]
                 findings.append(Finding("orphan process", f"{process.pid} is still there: {what}"))
+    return findings
+
+
+def lasting(look: Callable[[], list[Finding]], *, seconds: float = STRAY_SECONDS) -> list[Finding]:
+    """Look again for a while: what is on its way out is no finding, nor is what was started between two looks."""
+    until = time.monotonic() + seconds
+    while (findings := look()) and time.monotonic() < until:
+        time.sleep(PAUSE_SECONDS)
     return findings
 
 

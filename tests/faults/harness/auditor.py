@@ -3,7 +3,8 @@
 import os
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import requests
@@ -11,7 +12,7 @@ import requests
 from tests.faults.harness.audit_files import OWN_FILES, OWN_FOLDERS, audit_files, unnamed_files
 from tests.faults.harness.audit_gifts import audit_gifts
 from tests.faults.harness.audit_jobs import audit_jobs, gave_up
-from tests.faults.harness.audit_processes import audit_processes, audit_queues
+from tests.faults.harness.audit_processes import audit_processes, audit_queues, lasting
 from tests.faults.harness.audit_streams import audit_streams
 from tests.faults.harness.driver import Driver
 from tests.faults.harness.finding import Finding
@@ -42,9 +43,7 @@ def audit_running(driver: Driver, witness: Witness, reader: Reader, *, unrest: s
     tally.findings += [Finding("torn file", torn) for torn in reader.torn]
     tally.findings += audit_gifts(site.stack.url, driver.ledger.gifts)
     tally.findings += [finding for promise in _some(promises) for finding in _asked_by_http(site, promise)]
-    expected = {process.pid for process in family_of(site.stack.process.pid)} if site.stack.process else set()
-    jobs = {promise.job for promise in promises}
-    tally.findings += audit_processes(data_dir=str(site.data_dir), jobs=jobs, expected=expected)
+    tally.findings += _strays(site, promises, lambda: _family_of(site))
     tally.findings += audit_queues(site.comfyui_urls)
     return tally
 
@@ -60,8 +59,16 @@ def audit_swept(site: Site, tally: Tally) -> None:
 
 def audit_stopped(site: Site, tally: Tally, promises: list[Promise]) -> None:
     """Look for processes that outlived the run."""
+    tally.findings += _strays(site, promises, set)
+
+
+def _strays(site: Site, promises: list[Promise], expected: Callable[[], set[int]]) -> list[Finding]:
     jobs = {promise.job for promise in promises}
-    tally.findings += audit_processes(data_dir=str(site.data_dir), jobs=jobs, expected=())
+    return lasting(lambda: audit_processes(data_dir=str(site.data_dir), jobs=jobs, expected=expected()))
+
+
+def _family_of(site: Site) -> set[int]:
+    return {process.pid for process in family_of(site.stack.process.pid)} if site.stack.process else set()
 
 
 def age(data_dir: Path) -> None:
@@ -72,7 +79,9 @@ def age(data_dir: Path) -> None:
             folders[:] = [folder for folder in folders if folder not in OWN_FOLDERS]
             names = [name for name in names if name not in OWN_FILES]
         for name in [*names, *folders]:
-            os.utime(Path(parent, name), (then, then))
+            # Isengard still runs, and may remove one.
+            with suppress(FileNotFoundError):
+                os.utime(Path(parent, name), (then, then))
 
 
 def _counts(driver: Driver, witness: Witness, reader: Reader) -> dict[str, object]:

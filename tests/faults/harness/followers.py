@@ -32,7 +32,7 @@ class Followers:
 
     def __init__(self, url: str, how_many: int) -> None:
         self._url = url
-        self._wanted: queue.Queue[Promise] = queue.Queue()
+        self._wanted: queue.Queue[Story] = queue.Queue()
         self._is_over = threading.Event()
         self.stories: list[Story] = []
         self._threads = [threading.Thread(target=self._follow_on, daemon=True) for _ in range(how_many)]
@@ -40,11 +40,14 @@ class Followers:
             thread.start()
 
     def follow(self, promise: Promise) -> None:
-        self._wanted.put(promise)
+        # Noted before it waits for a thread: whoever asks must not find it nowhere.
+        story = Story(promise.job)
+        self.stories.append(story)
+        self._wanted.put(story)
 
     @property
     def are_idle(self) -> bool:
-        return self._wanted.empty() and all(story.is_over for story in list(self.stories))
+        return all(story.is_over for story in list(self.stories))
 
     def stop(self) -> None:
         self._is_over.set()
@@ -54,10 +57,7 @@ class Followers:
     def _follow_on(self) -> None:
         while not self._is_over.is_set():
             with suppress(queue.Empty):
-                promise = self._wanted.get(timeout=0.2)
-                story = Story(promise.job)
-                self.stories.append(story)
-                self._follow(story)
+                self._follow(self._wanted.get(timeout=0.2))
 
     def _follow(self, story: Story) -> None:
         while not (story.is_over or self._is_over.is_set()):

@@ -32,6 +32,11 @@ def _send(processes: list[psutil.Process], number: signal.Signals) -> None:
             process.send_signal(number)
 
 
+def _end(processes: list[psutil.Process], number: signal.Signals, site: Site) -> None:
+    site.note_leaving(processes)
+    _send(processes, number)
+
+
 def _one_of(role: str, site: Site, chance: Random) -> list[psutil.Process]:
     """Return one process of the role, and wait a moment for one to come."""
     drawn, until = chance.random(), time.monotonic() + WAIT_SECONDS
@@ -43,7 +48,7 @@ def _one_of(role: str, site: Site, chance: Random) -> list[psutil.Process]:
 
 def _signal(role: str, number: signal.Signals, site: Site, chance: Random) -> Scar:
     hit = _one_of(role, site, chance)
-    _send(hit, number)
+    _end(hit, number, site)
     return Scar(f"{number.name} to {role} {hit[0].pid}") if hit else MISSED
 
 
@@ -92,7 +97,7 @@ def stop_supervisor(site: Site, chance: Random) -> Scar:
 def tell_all_workers_to_stop(site: Site, chance: Random) -> Scar:
     """As a deploy does."""
     hit = [process for role in WORKERS for process in site.processes(role)]
-    _send(hit, signal.SIGTERM)
+    _end(hit, signal.SIGTERM, site)
     return Scar(f"SIGTERM to {len(hit)} workers", is_hit=bool(hit))
 
 
@@ -100,7 +105,7 @@ def tell_all_workers_to_stop(site: Site, chance: Random) -> Scar:
 def kill_all_at_once(site: Site, chance: Random) -> Scar:
     """As a power cut does, but for the supervisor."""
     hit = [process for role in sorted(ROLES) for process in site.processes(role)]
-    _send(hit, signal.SIGKILL)
+    _end(hit, signal.SIGKILL, site)
     return Scar(f"SIGKILL to {len(hit)} processes", is_hit=bool(hit))
 
 

@@ -18,10 +18,11 @@ from tests.conftest import wait_until
 from tests.faults.harness.rows import AWAY, Rows, as_json, postgresql_rows, sqlite_rows
 from tests.faults.harness.services import AnyService, Database, comfyui_service, die_with_the_run, redis_service
 from tests.faults.proxy import Proxy
+from tests.faults.standing_still import is_alive
 from tests.stack import ROOT, Stack
 
 STEP_SECONDS = "0.004"
-START_SECONDS = 90
+START_SECONDS = 180
 COMMAND_SECONDS = 120
 # One training worker, and two ComfyUI servers.
 SLOTS = 3
@@ -63,6 +64,8 @@ class Site:
         self.start_at = 0.0
         self.extras: list[subprocess.Popen[bytes]] = []
         self.complaints: list[str] = []
+        # What was killed or told to stop may still be there for a while, and look well.
+        self._leaving: list[psutil.Process] = []
 
     def _declare_services(self) -> dict[str, AnyService]:
         loras = self.data_dir / "loras"
@@ -144,7 +147,13 @@ class Site:
     def is_up(self) -> bool:
         self.keep()
         roles = [role for role in ROLES if role not in ("guard", "trainer")]
-        return self.stack.is_healthy() and all(self.processes(role) for role in roles) and self._are_slots_served()
+        self._leaving = [process for process in self._leaving if is_alive(process)]
+        return (
+            not self._leaving
+            and self.stack.is_healthy()
+            and all(self.processes(role) for role in roles)
+            and self._are_slots_served()
+        )
 
     def _are_slots_served(self) -> bool:
         """Return whether a living worker has registered each slot of the site."""
@@ -185,6 +194,10 @@ class Site:
         with suppress(psutil.Error):
             return sorted(self.stack.processes(*ROLES[role]), key=lambda process: process.pid)
         return []
+
+    def note_leaving(self, processes: list[psutil.Process]) -> None:
+        """Isengard is not up again before these have ended."""
+        self._leaving += processes
 
     def manage(self, *words: str) -> Managed:
         """Run a management command as an operator would."""
@@ -239,5 +252,6 @@ class Site:
         if not self.is_supervised or self.stack.process is None:
             return False
         self.start_at = time.monotonic() + seconds_away
+        self.note_leaving(self.processes("supervisor"))
         self.stack.process.send_signal(number)
         return True

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NoReturn
 
-GRANDCHILD_SECONDS = 30
+GRANDCHILD_SECONDS = 300
 IDLE_SECONDS = 0.05
 
 _PLAIN = (
