@@ -1,4 +1,4 @@
-"""Which tests go to the same worker of pytest-xdist: those of a file, and all that share one browser and its stack."""
+"""Which tests go to the same worker of pytest-xdist, and which are begun first."""
 
 from pathlib import PurePosixPath
 from typing import Any
@@ -7,15 +7,28 @@ import pytest
 
 # Each of its files would start an Isengard and a Chromium of its own again.
 TOGETHER = "tests/browser"
+# A minute and more in a single test. Otherwise the files with the most tests come first, and those with one last, where
+# the other workers would have nothing left to do meanwhile.
+LONG = (
+    "tests/databases/test_api_on_postgresql.py",
+    "tests/databases/test_queue_on_postgresql.py",
+    "tests/faults/test_chaos.py",
+)
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     from xdist.scheduler import LoadFileScheduling
 
-    class BySharedStack(LoadFileScheduling):
+    class LongOnesFirst(LoadFileScheduling):
         def _split_scope(self, nodeid: str) -> str:
             file = nodeid.split("::", 1)[0]
             return TOGETHER if PurePosixPath(TOGETHER) in PurePosixPath(file).parents else file
 
-    return BySharedStack(config, log)
+        def _assign_work_unit(self, node: Any) -> None:
+            waiting = next((file for file in LONG if file in self.workqueue), None)
+            if waiting:
+                self.workqueue.move_to_end(waiting, last=False)
+            super()._assign_work_unit(node)
+
+    return LongOnesFirst(config, log)

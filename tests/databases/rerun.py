@@ -14,12 +14,14 @@ LIMIT_SECONDS = 1500
 SHOWN_CHARACTERS = 12_000
 
 
-def pass_on_postgresql(*files: str) -> None:
-    """Run the tests of `files`, below `tests/`; fail with what pytest says of those that fail."""
+def pass_on_postgresql(*files: str, but_for: tuple[str, ...] = ()) -> None:
+    """Run the tests of `files`, below `tests/`, without those `but_for` these; fail with what pytest says of them."""
     if WANTS_POSTGRESQL:
         pytest.skip("all tests run on PostgreSQL already")
     # The whole stack has its own story on PostgreSQL, in `tests/faults/test_database_faults.py`.
     argv = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "-m", "not stack"]
+    if but_for:
+        argv += ["-k", f"not ({' or '.join(but_for)})"]
     # What the plugins of this process wrote there is about this process.
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     ran = subprocess.run(

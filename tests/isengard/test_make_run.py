@@ -24,7 +24,6 @@ pytestmark = [pytest.mark.stack, pytest.mark.timeout(600)]
 
 ADMIN_PASSWORD = re.compile(r"Log in to the admin pages as admin with the password (\S+) \(shown only this once\)")
 MEMORY_LIMIT_BYTES = 800_000_000
-# The promise is 5 s on a machine that does nothing else.
 PROCESSES = {
     "guard": "isengard.supervisor.guard",
     "valkey": "valkey-server",
@@ -75,11 +74,11 @@ class Stack(SupervisorRun):
 
 @pytest.fixture(scope="module")
 def first_run(tmp_path_factory: pytest.TempPathFactory) -> Stack:
-    """A first start on an empty data directory, ended by SIGTERM to make: all that is left is its log and its data."""
+    """A first start on an empty data directory, ended by Ctrl-C: all that is left is its log and its data."""
     stack = Stack(tmp_path_factory.mktemp("isengard"), ["make", "--silent", "run"])
     try:
         stack.wait_until_ready()
-        stack.stop(signal.SIGTERM)
+        stack.press_ctrl_c()
         stack.wait_until_nothing_is_left()
     finally:
         stack.destroy()
@@ -93,6 +92,7 @@ def data(first_run: Stack) -> Path:
 
 @pytest.fixture(scope="module")
 def stack(data: Path) -> Iterator[Stack]:
+    """A second start, on what the first one left."""
     running = Stack(data, SUPERVISOR)
     try:
         running.wait_until_ready()
@@ -157,17 +157,6 @@ def test_a_second_run_on_the_same_data_is_refused_by_one_line(stack: Stack, data
         second.destroy()
     (line,) = second.log.splitlines()
     assert f"in use by another run (pid {stack.process.pid})" in line
-
-
-def test_a_second_start_answers_too(start: Callable[..., Stack]) -> None:
-    first = start(["make", "--silent", "run"])
-    first.wait_for_banner()
-    first.press_ctrl_c()
-    first.wait_until_nothing_is_left()
-    second = start(["make", "--silent", "run"])
-    seconds = second.wait_until_healthy()
-    sys.stdout.write(f"/health {seconds:.1f} s after the second `make run`\n")
-    second.stop(signal.SIGTERM)
 
 
 def test_a_stop_while_everything_starts_leaves_nothing_behind(start: Callable[..., Stack], tmp_path: Path) -> None:
