@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from generation.engines.comfyui import capabilities, vitals
 from generation.kind import GenerationKind
-from isengard.doctor import comfyui_vitals, host
+from isengard.doctor import host
 from jobs.models import GpuLease, Slot
 from tests.generation.simulator_process import Simulator
+from tests.isengard.doctor_findings import wait_for_servers
 from training.kind import TrainingKind
 
 
@@ -20,15 +20,6 @@ def comfyui(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulator]:
     simulator = Simulator(tmp_path_factory.mktemp("comfyui"))
     yield simulator
     simulator.stop()
-
-
-def wait_for_servers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Call none slow or away because this machine is busy."""
-    monkeypatch.setattr(comfyui_vitals, "SLOW_SECONDS", 60.0)
-    for module in (capabilities, vitals):
-        for name in ("READY_SECONDS", "PROBE_READ_SECONDS", "CONNECT_SECONDS", "READ_SECONDS"):
-            if hasattr(module, name):
-                monkeypatch.setattr(module, name, 60.0)
 
 
 @pytest.fixture

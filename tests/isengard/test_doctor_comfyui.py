@@ -14,7 +14,7 @@ from isengard.doctor.comfyui import check_servers
 from isengard.doctor.comfyui_vitals import check_vitals
 from tests.generation.simulator_process import Simulator
 from tests.http_serving import serving
-from tests.isengard.doctor_fixtures import wait_for_servers
+from tests.isengard.doctor_findings import wait_for_servers
 
 CARD = {"name": "cuda:0 Big", "type": "cuda", "vram_total": 24_000_000_000, "vram_free": 20_000_000_000}
 NOW, LONG_AGO = None, "Mon, 01 Jan 2024 00:00:00 GMT"
