@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, TypeVar
 import pytest
 from django.conf import settings
 from django.core.cache import cache
+from django.core.management.commands import flush
+from django.db.backends.base.base import BaseDatabaseWrapper
 from redis.exceptions import RedisError
 
 from isengard.supervisor.valkey import answers_ping, prepare_socket_directory, valkey_argv
@@ -80,6 +82,24 @@ def api(stack: "Stack") -> "Api":
 def _quick_passwords() -> None:
     """Make users without the slowness that protects real passwords: a quarter of a second each."""
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher", *settings.PASSWORD_HASHERS]
+
+
+# What a migration or Django itself writes, and no test changes.
+KEPT_TABLES = {"django_content_type", "auth_permission", "auth_group", "auth_group_permissions"}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _quick_flushes() -> Iterator[None]:
+    """Leave groups and permissions when a test's rows are deleted: to write them anew takes longer than most tests."""
+
+    def rows_of_tests(style: object, connection: BaseDatabaseWrapper, **options: bool) -> list[str]:
+        tables = set(connection.introspection.django_table_names(only_existing=True, include_views=False))
+        return connection.ops.sql_flush(style, tables - KEPT_TABLES, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(flush, "sql_flush", rows_of_tests)
+        patch.setattr(flush, "emit_post_migrate_signal", lambda *_: None)
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -7,12 +7,19 @@ import pytest
 
 # Each of its files would start an Isengard and a Chromium of its own again.
 TOGETHER = "tests/browser"
-# A minute and more in a single test. Otherwise the files with the most tests come first, and those with one last, where
-# the other workers would have nothing left to do meanwhile.
+# Half a minute and more in a few tests. Otherwise the files with the most tests come first, and these last, where the
+# other workers would have nothing left to do meanwhile.
 LONG = (
     "tests/databases/test_api_on_postgresql.py",
     "tests/databases/test_queue_on_postgresql.py",
     "tests/faults/test_chaos.py",
+    "tests/isengard/test_make_run.py",
+    "tests/faults/test_database_faults.py",
+    "tests/isengard/test_restore.py",
+    "tests/e2e/test_one_gpu.py",
+    "tests/faults/test_redis_gone.py",
+    "tests/faults/test_two_servers.py",
+    "tests/faults/test_full_disk.py",
 )
 
 
