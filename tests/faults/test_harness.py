@@ -16,6 +16,7 @@ import pytest
 import requests
 
 from tests.conftest import wait_until
+from tests.faults.harness import schedule as schedule_module
 from tests.faults.harness.audit_gifts import audit_gifts
 from tests.faults.harness.audit_processes import audit_queues
 from tests.faults.harness.faults import REGISTRY, Fault, Scar, choices
@@ -138,6 +139,30 @@ def test_a_fault_that_hits_nothing_is_counted_apart_and_another_strikes_in_its_p
     assert (first.struck, first.missed) == (again.struck, again.missed)
     assert [(strike.number, strike.fault.name) for strike in first.struck] == [(0, "hit"), (1, "hit"), (2, "hit")]
     assert len(first.missed) >= 3
+
+
+def test_what_cannot_be_healed_yet_does_not_keep_others_from_being_healed(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(schedule_module, "HEAL_AGAIN_SECONDS", 0.0)
+    healed: list[str] = []
+
+    def resume() -> bool:
+        if "stopped" in healed:
+            healed.append("paused")
+        return "paused" in healed
+
+    def wake() -> None:
+        healed.append("stopped")
+
+    paused = Fault("pause", 1, lambda site, chance: Scar("paused", heal=resume))
+    stopped = Fault("stop", 1, lambda site, chance: Scar("stopped", heal=wake))
+    strikes = [Strike(0, 0, paused, 0), Strike(1, 0, stopped, 1)]
+    schedule = Schedule(cast(Site, place), strikes, [paused, stopped], lambda line: None)
+    schedule._strike(strikes[0])
+    schedule._strike(strikes[1])
+    schedule.heal_all()
+    assert healed == ["stopped", "paused"]
 
 
 class Operated:

@@ -13,11 +13,12 @@ def _nothing() -> None:
 
 @dataclass(frozen=True, slots=True)
 class Scar:
-    """What a strike left: `told` for the log; `heal` is called after so many seconds, also if nothing was hit."""
+    """What a strike left: `told` for the log; `heal` is called after so many seconds, also if nothing was hit, and once
+    more a second later for as long as it returns False."""
 
     told: str
     seconds: float = 0.0
-    heal: Callable[[], None] = _nothing
+    heal: Callable[[], bool | None] = _nothing
     is_hit: bool = True
 
 

@@ -1,6 +1,7 @@
 """What operators do beside a running Isengard: one process too many, a pause, a drain, another order of the queue."""
 
 import subprocess
+from dataclasses import dataclass
 from functools import partial
 from random import Random
 
@@ -13,6 +14,7 @@ KINDS = ("training", "generation")
 ENDED = "('completed', 'failed', 'cancelled')"
 WAITING = f"SELECT id FROM jobs_job WHERE token = '' AND status NOT IN {ENDED} ORDER BY created_at, id"
 MOST_MOVED = 3
+MOST_TRIES = 20
 # How commands say what is no mistake: a drain that was not asked to wait, and a job that had begun a moment before.
 STILL_AT_WORK = "The slots stay drained"
 BEGUN = "Only a job that waits has a place in the queue"
@@ -52,7 +54,7 @@ def second_training_worker(site: Site, chance: Random) -> Scar:
 def pause_a_queue(site: Site, chance: Random) -> Scar:
     kind, seconds = chance.choice(KINDS), round(chance.uniform(1.0, 5.0), 1)
     is_done = _is_done(site, "queue", "pause", kind)
-    resume = partial(_until_done, site, "queue", "resume", kind)
+    resume = UntilDone(site, ("queue", "resume", kind))
     # Also if it was not: what failed late may have been done.
     return Scar(_told(f"{kind} paused for {seconds} s", is_done=is_done), seconds, resume, is_done)
 
@@ -78,7 +80,7 @@ def drain(site: Site, chance: Random) -> Scar:
     seconds, finishing = round(chance.uniform(1.0, 6.0), 1), chance.choice(((), ("--finish",)))
     is_done = _is_done(site, "drain", "--wait", "0", *finishing, is_fine_with=STILL_AT_WORK)
     told = " ".join(("all slots drained", *finishing, f"for {seconds} s"))
-    return Scar(_told(told, is_done=is_done), seconds, partial(_until_done, site, "resume"), is_done)
+    return Scar(_told(told, is_done=is_done), seconds, UntilDone(site, ("resume",)), is_done)
 
 
 @fault("sweep", 1)
@@ -103,9 +105,18 @@ def _is_done(site: Site, *words: str, is_fine_with: str = "", unless: str = "") 
     return False
 
 
-def _until_done(site: Site, *words: str) -> None:
-    """Give the command again until the database took it: an operator would."""
-    for _ in range(20):
-        if _is_done(site, *words):
-            return
-        site.keep()
+@dataclass(slots=True)
+class UntilDone:
+    """A command that is given again until the database takes it. Between two tries other faults are healed: one of them
+    may be what keeps the database away, as a process that stands still and holds the lock of SQLite does."""
+
+    site: Site
+    words: tuple[str, ...]
+    tries: int = 0
+
+    def __call__(self) -> bool:
+        self.tries += 1
+        if _is_done(self.site, *self.words) or self.tries == MOST_TRIES:
+            return True
+        self.site.keep()
+        return False

@@ -16,6 +16,7 @@ REGISTERED = (network_faults, operator_faults, process_faults)
 # Faults wait for progress, so that a slow machine sees the same ones; but not for ever, as a fault may stop everything.
 LONGEST_GAP_SECONDS = 12.0
 SHORTEST_GAP_SECONDS = 0.7
+HEAL_AGAIN_SECONDS = 1.0
 # The last faults still meet jobs.
 LAST_STRIKE_AT = 0.92
 # In a short run a minute of silence would be all that happens.
@@ -85,16 +86,20 @@ class Schedule:
         scar = strike.fault.strike(self.site, Random(strike.draw))
         self.say(f"fault {strike.number}: {strike.fault.name}: {scar.told}")
         self._last = time.monotonic()
-        heapq.heappush(self._scars, (self._last + scar.seconds, next(self._count), scar))
+        self._heal_later(scar, scar.seconds)
         if scar.is_hit:
             self.struck.append(strike)
         else:
             self.missed.append(strike)
             self.strikes[len(self.struck)] = instead_of(strike, self.usable)
 
+    def _heal_later(self, scar: Scar, seconds: float) -> None:
+        heapq.heappush(self._scars, (time.monotonic() + seconds, next(self._count), scar))
+
     def _heal(self, scar: Scar) -> None:
-        scar.heal()
-        if scar.seconds:
+        if scar.heal() is False:
+            self._heal_later(scar, HEAL_AGAIN_SECONDS)
+        elif scar.seconds:
             self.say(f"over: {scar.told}")
 
 
