@@ -153,6 +153,13 @@ class Stack:
                 self.process.wait(STOP_SECONDS)
 
 
+def is_alive(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
+
+
 def _command(process: psutil.Process) -> str:
     try:
         return " ".join(process.cmdline())

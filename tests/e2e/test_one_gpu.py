@@ -16,7 +16,7 @@ import requests
 
 from tests.api_client import ENDED, Api
 from tests.conftest import wait_until
-from tests.stack import Stack
+from tests.stack import Stack, is_alive
 from tests.training.holding import Hold
 
 pytestmark = pytest.mark.stack
@@ -98,13 +98,6 @@ class Watchman:
 
 def trainers(stack: Stack) -> list[psutil.Process]:
     return stack.processes("run.py")
-
-
-def is_alive(process: psutil.Process) -> bool:
-    try:
-        return process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 def last_sign_of(process: psutil.Process) -> float:

@@ -10,8 +10,8 @@ import psutil
 
 from tests.api_client import ENDED, Api
 from tests.conftest import wait_until
-from tests.faults.standing_still import is_alive, standing_still
-from tests.stack import Stack
+from tests.faults.standing_still import standing_still
+from tests.stack import Stack, is_alive
 
 # A job that came to its end before anybody looked is let go, and another one is ordered.
 TRIES = 5

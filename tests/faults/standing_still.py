@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 
 from tests.conftest import wait_until
-from tests.stack import Stack
+from tests.stack import Stack, is_alive
 
 # For whoever else writes meanwhile to come to an end; if that was too short, it is tried again.
 LOCK_SECONDS = 0.2
@@ -42,13 +42,6 @@ def stop(process: psutil.Process, *databases: Path) -> None:
             process.resume()
         # Never the same, or it might be met at the same place of its turn again and again.
         time.sleep(random.uniform(0, LONGEST_PAUSE_SECONDS))
-
-
-def is_alive(process: psutil.Process) -> bool:
-    try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 def database_of(stack: Stack) -> Path:

@@ -117,10 +117,8 @@ def test_a_cancelled_training_is_gone_and_its_gpu_free_within_ten_seconds(api: A
 
 
 def test_a_cancelled_generations_prompt_is_gone_within_two_seconds(api: Api, stack: Stack) -> None:
-    comfyui = (stack.data_dir / "run" / "comfyui.url").read_text().strip()
-
     def prompts(job: str) -> list[str]:
-        queue = requests.get(f"{comfyui}/queue", timeout=60).json()
+        queue = requests.get(f"{stack.comfyui_url}/queue", timeout=60).json()
         return [item[1] for item in queue["queue_running"] + queue["queue_pending"] if job in str(item[3])]
 
     def begun() -> str:

@@ -29,7 +29,7 @@ from tests.faults.harness.schedule import Schedule, Strike, planned_strikes
 from tests.faults.harness.site import Managed, Site
 from tests.faults.harness.specimen import OUTPUT, Place
 from tests.faults.harness.witness import Work, doubled
-from tests.faults.standing_still import is_alive
+from tests.stack import is_alive
 
 
 @pytest.fixture

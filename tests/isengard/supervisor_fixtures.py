@@ -11,6 +11,8 @@ from pathlib import Path
 
 import psutil
 
+from tests.stack import is_alive
+
 PROJECT_DIRECTORY = Path(__file__).resolve().parents[2]
 # A machine may stand still for seconds; where all is well, nobody waits so long.
 PATIENCE_SECONDS = 60.0
@@ -130,13 +132,6 @@ def command_line(process: psutil.Process) -> list[str]:
         return process.cmdline()
     except psutil.Error:
         return []
-
-
-def is_alive(process: psutil.Process) -> bool:
-    try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.Error:
-        return False
 
 
 def is_zombie(process: psutil.Process) -> bool:

@@ -16,8 +16,8 @@ import pytest
 import requests
 from PIL import Image
 
-from tests.isengard.supervisor_fixtures import SupervisorRun, eventually, is_alive
-from tests.stack import free_port
+from tests.isengard.supervisor_fixtures import SupervisorRun, eventually
+from tests.stack import free_port, is_alive
 
 # The longer time is for a busy machine.
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(600)]

@@ -11,7 +11,8 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.isengard.supervisor_fixtures import SupervisorRun, eventually, is_alive, is_zombie
+from tests.isengard.supervisor_fixtures import SupervisorRun, eventually, is_zombie
+from tests.stack import is_alive
 
 FOREVER = "exec sleep 600"
 STUBBORN = "trap '' TERM; echo deaf; while :; do sleep 0.05; done"

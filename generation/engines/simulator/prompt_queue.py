@@ -111,12 +111,12 @@ class PromptQueue:
                 self._announce()
 
     def _delete_one(self, prompt_id: str) -> bool:
-        with self._changed:
-            for prompt in self._heap:
-                if prompt.prompt_id == prompt_id:
-                    self._heap.remove(prompt)
-                    heapq.heapify(self._heap)
-                    return True
+        """The caller holds the lock."""
+        for prompt in self._heap:
+            if prompt.prompt_id == prompt_id:
+                self._heap.remove(prompt)
+                heapq.heapify(self._heap)
+                return True
         return False
 
     def clear(self) -> None:

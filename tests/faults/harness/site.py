@@ -18,8 +18,7 @@ from tests.conftest import wait_until
 from tests.faults.harness.rows import AWAY, Rows, as_json, postgresql_rows, sqlite_rows
 from tests.faults.harness.services import AnyService, Database, comfyui_service, die_with_the_run, redis_service
 from tests.faults.proxy import Proxy
-from tests.faults.standing_still import is_alive
-from tests.stack import ROOT, Stack
+from tests.stack import ROOT, Stack, is_alive
 
 STEP_SECONDS = "0.004"
 START_SECONDS = 180
